@@ -1,0 +1,278 @@
+"""The vocabulary of evidence: what a strategy may ask to know about rows, as hashable values.
+
+Each need carries the *frame* its rows belong to: ``candidates`` (unlabelled, ascending by id), ``labelled``, ``all``
+(both, ascending by id) or ``targets``. It also knows how its value is checked when it is provided and how it is cut to
+fewer rows, so providers and strategies never repeat either.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from querist.arrays import Array, Ids, Labels as LabelArray, Rows, readonly, require_finite, require_probabilities
+from querist.errors import DataError
+
+T = TypeVar("T")
+Frame: TypeAlias = Literal["candidates", "labelled", "all", "targets"]
+
+
+class Factors(NamedTuple):
+    """A last-layer gradient in factored form: row i is the outer product of its residual and its embedding."""
+
+    residual: Array
+    """``(n, c)``: predicted probabilities minus the one-hot (hypothesised or true) label."""
+    embedding: Array
+    """``(n, d)``: input of the last layer."""
+
+
+class Neighbourhood(NamedTuple):
+    """Nearest neighbours in CSR form, nearest first, without the point itself."""
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
+    distances: Array
+
+
+class Past(NamedTuple):
+    """Earlier queries of the same session."""
+
+    ids: tuple[Ids, ...]
+    utilities: tuple[Array | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need(Generic[T]):
+    """One thing a strategy declares it wants to know."""
+
+    frame: Frame = "candidates"
+
+    def check(self, value: T, ids: Ids, c: int) -> T:
+        """Return `value`, read-only, after verifying that it has a row per id and `c` classes where it has classes.
+
+        Raises:
+            DataError: wrong shape, not finite, not probabilities.
+        """
+        return _rows_by(value, ids, str(self), None)
+
+    def cut(self, value: T, rows: Rows) -> T:
+        """Return the part of `value` that belongs to `rows` of its frame."""
+        return value[rows]  # pyright: ignore[reportIndexIssue]
+
+    def on(self, frame: Frame) -> "Need[T]":
+        """Return the same need on another frame."""
+        return replace(self, frame=frame)
+
+    def __str__(self) -> str:
+        settings = {k: v for k, v in vars(self).items() if v not in (None, "candidates")}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probs(Need[Array]):
+    """Class probabilities of the current model, ``(n, c)``, rows sum to one; evaluation mode, no augmentation."""
+
+    __str__ = Need.__str__
+
+    def check(self, value: Array, ids: Ids, c: int) -> Array:
+        value = _rows_by(value, ids, "probs", c)
+        require_probabilities(value, "probs", ids)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logits(Need[Array]):
+    """Outputs before the softmax, ``(n, c)``, from the same pass as the probabilities."""
+
+    __str__ = Need.__str__
+
+    def check(self, value: Array, ids: Ids, c: int) -> Array:
+        return _finite_rows(value, ids, "logits", c)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws(Need[Sequence[Array]]):
+    """`k` arrays ``(n, c)`` of probabilities from a stochastic model or a committee.
+
+    ``coherent=True`` asks that draw j is one function of all rows (one mask, one member), so that joint quantities over
+    rows mean something.
+    """
+
+    k: int = 20
+    coherent: bool = False
+    __str__ = Need.__str__
+
+    def check(self, value: Sequence[Array], ids: Ids, c: int) -> Sequence[Array]:
+        if len(value) < 2:
+            raise DataError(f"Expected draws of at least 2 members, shape (k, n, c), got {len(value)}.")
+        checked = [_rows_by(draw, ids, f"draws[{j}]", c) for j, draw in enumerate(value)]
+        for j, draw in enumerate(checked):
+            require_probabilities(draw, f"draws[{j}]", ids)
+        return checked
+
+    def cut(self, value: Sequence[Array], rows: Rows) -> Sequence[Array]:
+        return [draw[rows] for draw in value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings(Need[Array]):
+    """Penultimate activations of the task model, ``(n, d)``, not normalised, same pass as the probabilities."""
+
+    __str__ = Need.__str__
+
+    def check(self, value: Array, ids: Ids, c: int) -> Array:
+        return _finite_rows(value, ids, "embeddings", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Need[Array]):
+    """Outputs of a frozen encoder, ``(n, d)`` float32; unit rows unless ``normalise=False`` (zero rows stay zero)."""
+
+    encoder: str | None = None
+    normalise: bool = True
+    __str__ = Need.__str__
+
+    def check(self, value: Array, ids: Ids, c: int) -> Array:
+        return _finite_rows(value, ids, "features", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours(Need[Neighbourhood]):
+    """The `k` nearest neighbours of every row among the rows of the frame, in feature space."""
+
+    k: int = 20
+    __str__ = Need.__str__
+
+    def check(self, value: Neighbourhood, ids: Ids, c: int) -> Neighbourhood:
+        if len(value.indptr) != len(ids) + 1:
+            raise DataError(f"Expected neighbours of {len(ids)} rows, got {len(value.indptr) - 1}.")
+        return Neighbourhood(*map(readonly, value))
+
+    def cut(self, value: Neighbourhood, rows: Rows) -> Neighbourhood:
+        raise DataError(
+            "a neighbourhood refers to all rows of its frame and cannot be cut; declare it on the frame 'all'."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradients(Need[Factors]):
+    """Last-layer gradients in factored form: hypothesised labels on candidates, true labels on labelled rows."""
+
+    __str__ = Need.__str__
+
+    def check(self, value: Factors, ids: Ids, c: int) -> Factors:
+        return Factors(
+            _finite_rows(value.residual, ids, "gradient residuals", c),
+            _finite_rows(value.embedding, ids, "gradient embeddings", None),
+        )
+
+    def cut(self, value: Factors, rows: Rows) -> Factors:
+        return Factors(value.residual[rows], value.embedding[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Need[LabelArray]):
+    """Labels that were bought, ``(l,)`` class numbers."""
+
+    frame: Frame = "labelled"
+    __str__ = Need.__str__
+
+    def check(self, value: LabelArray, ids: Ids, c: int) -> LabelArray:
+        value = _rows_by(value, ids, "labels", None)
+        if len(value) and (value.min() < 0 or value.max() >= c):
+            bad = np.flatnonzero((value < 0) | (value >= c))
+            raise DataError(f"Expected labels in 0..{c - 1}, got {value[bad[0]]} for id {ids[bad[0]]}.")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Need[Callable[[Array], Array]]):
+    """The last layer as a function: embeddings ``(m, d)`` to logits ``(m, c)``."""
+
+    __str__ = Need.__str__
+
+    def check(self, value: Callable[[Array], Array], ids: Ids, c: int) -> Callable[[Array], Array]:
+        return value
+
+    def cut(self, value: Callable[[Array], Array], rows: Rows) -> Callable[[Array], Array]:
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputGradients(Need[Iterable[Array]]):
+    """Gradients of the loss with respect to the input, in chunks, leaving no parameter gradient behind."""
+
+    __str__ = Need.__str__
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTrace(Need[Array]):
+    """Statistics logged for every item and epoch of a pre-training, ``(n, epochs)``."""
+
+    __str__ = Need.__str__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Previous(Need[Any]):
+    """The value another need had in the previous round, on today's rows."""
+
+    need: Need[Any]
+    __str__ = Need.__str__
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(Need[Past]):
+    """Past picks of this session with their utilities."""
+
+    frame: Frame = "labelled"
+    __str__ = Need.__str__
+
+    def check(self, value: Past, ids: Ids, c: int) -> Past:
+        return Past(tuple(map(readonly, value.ids)), value.utilities)
+
+    def cut(self, value: Past, rows: Rows) -> Past:
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refit(Need[Sequence[Array]]):
+    """Probabilities ``(n, c)`` of heads refitted on `subsets` random subsets of the labelled set."""
+
+    subsets: int = 5
+    __str__ = Need.__str__
+    check = Draws.check  # pyright: ignore[reportAssignmentType]
+    cut = Draws.cut  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aux(Need[Any]):
+    """The output of a helper that was trained for selection, by the helper's name."""
+
+    helper: str
+    __str__ = Need.__str__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed(Need[LabelArray]):
+    """True labels of rows that were *not* bought: only for strategies flagged ``oracle``."""
+
+    __str__ = Need.__str__
+    check = Labels.check  # pyright: ignore[reportAssignmentType]
+
+
+def _rows_by(value: Any, ids: Ids, what: str, columns: int | None) -> Any:
+    array = np.asarray(value)
+    expected = f"({len(ids)}, {columns})" if columns is not None else f"{len(ids)} rows"
+    if array.ndim == 0 or len(array) != len(ids) or (columns is not None and array.shape[1:] != (columns,)):
+        raise DataError(f"Expected {what} of {expected}, got shape {array.shape}.")
+    return readonly(array)
+
+
+def _finite_rows(value: Array, ids: Ids, what: str, columns: int | None) -> Array:
+    value = _rows_by(value, ids, what, columns)
+    if value.ndim != 2:
+        raise DataError(f"Expected {what} of shape (n, d), got shape {value.shape}.")
+    require_finite(value, what, ids)
+    return value

@@ -1,0 +1,72 @@
+"""Rows of a dataset as a learner or an encoder may see them: items, frozen features, and labels only if bought."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from querist.arrays import Array, Ids, Labels, readonly
+from querist.data.dataset import Dataset
+from querist.errors import LeakError, NeedError
+from querist.evidence.needs import Features
+
+
+class View:
+    """Some rows of a dataset.
+
+    Args:
+        dataset: where the rows are from.
+        ids: which rows.
+        features: frozen features of *all* rows of the dataset by need, made by the feature store.
+        labels: labels aligned with `ids`, if they were bought; a view without labels raises `LeakError` when asked.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        ids: Ids,
+        *,
+        features: Mapping[Features, Array] | None = None,
+        labels: Labels | None = None,
+    ) -> None:
+        self._dataset, self._features, self._labels = dataset, features or {}, labels
+        self.ids = readonly(ids)  # ascending, so a view of N rows is the dataset itself
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def c(self) -> int:
+        """Number of declared classes."""
+        return self._dataset.c
+
+    @property
+    def labels(self) -> Labels:
+        """Labels aligned with `ids`.
+
+        Raises:
+            LeakError: these labels were not bought.
+        """
+        if self._labels is None:
+            raise LeakError(
+                f"labels of {len(self)} rows of {self._dataset.name!r} were read that nobody bought: this view is of "
+                "unlabelled or test rows. Fit on the labelled view alone."
+            )
+        return readonly(self._labels)
+
+    def items(self) -> npt.NDArray[Any]:
+        """Return the raw items, ``(n, ...)``."""
+        return self._dataset.items[self.ids]
+
+    def __getitem__(self, need: Features) -> Array:
+        """Return frozen features of these rows, ``(n, d)``.
+
+        Raises:
+            NeedError: no such features were computed for this session.
+        """
+        matrix = self._features.get(need.on("all"))  # pyright: ignore[reportArgumentType]
+        if matrix is None:
+            known = ", ".join(map(str, self._features)) or "none"
+            raise NeedError(f"{need} is not available here; features computed for this session: {known}.")
+        # A view of the whole dataset shares the matrix instead of copying it.
+        return readonly(matrix if len(matrix) == len(self.ids) else matrix[self.ids])

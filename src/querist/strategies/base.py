@@ -1,0 +1,157 @@
+"""What a query strategy is: a frozen configuration, declared needs, and a pure function of evidence."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from querist.arrays import Array, Ids, Rows, some
+from querist.errors import BudgetError, ScoreError, SelectionError
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import Need
+from querist.kernels.top import top_b
+from querist.registry import Card, Registry
+from querist.seeds import Key
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where a session stands when it plans a query; all a strategy may know before it sees evidence."""
+
+    round: int = 0
+    n_labelled: int = 0
+    has_model: bool = False
+
+
+class Picks(NamedTuple):
+    """What a strategy returns: distinct candidate rows in the order picked, with the utility each had when picked."""
+
+    rows: Rows
+    utility: Array | None = None
+    propensity: Array | None = None
+
+
+class Selection(NamedTuple):
+    """Picks turned into ids."""
+
+    ids: Ids
+    utility: Array | None
+    propensity: Array | None
+    reasons: tuple[str, ...]
+
+
+class Strategy(ABC):
+    """A query strategy or an initial pool. Subclasses are frozen, keyword-only dataclasses.
+
+    ``needs`` is what it wants to know; a strategy whose needs are label-free can choose an initial pool.
+    """
+
+    registry: ClassVar["Registry[Any]"]
+    card: ClassVar[Card[Any]]
+    needs: ClassVar[tuple[Need[Any], ...]] = ()
+
+    def needs_at(self, state: State) -> tuple[Need[Any], ...]:
+        """Return the needs in a given state; by default always the same."""
+        return self.needs
+
+    def reason(self, utility: float) -> str:
+        """Return one sentence for people about a pick with this utility."""
+        return ""
+
+    @abstractmethod
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        """Return `b` distinct rows of the candidates, ``1 <= b <= n``, ties by smallest ``key.hash``."""
+
+
+class Scoring(Strategy):
+    """A strategy that scores each row on its own and takes the `b` largest; the engine may stream it."""
+
+    @abstractmethod
+    def score(self, ev: Evidence) -> Array:
+        """Return ``(n,)`` scores, larger is more wanted; row i depends on row i of candidate needs alone."""
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        """Return the rows with the largest scores, ties by smallest keyed hash."""
+        score = checked_score(self, ev)
+        rows = top_b(score, key.hash(ev.candidates), b)
+        return Picks(rows, score[rows])
+
+
+strategies: Registry[Strategy] = Registry("strategy", "querist.strategies")
+Strategy.registry = strategies
+register = strategies.register
+
+
+def checked_score(strategy: Scoring, ev: Evidence) -> Array:
+    """Return the scores of a strategy.
+
+    Raises:
+        ScoreError: a score is not finite; names the ids.
+        SelectionError: not one score per candidate.
+    """
+    score = np.asarray(strategy.score(ev))
+    if score.shape != ev.candidates.shape:
+        raise SelectionError(
+            f"{_name(strategy)} returned scores of shape {score.shape} for {len(ev.candidates)} candidates."
+        )
+    if not np.isfinite(score).all():
+        bad = ev.candidates[~np.isfinite(score)]
+        raise ScoreError(f"{_name(strategy)} gave {len(bad)} scores that are not finite, ids {some(bad)}.")
+    return score
+
+
+def choose(strategy: Strategy, evidence: Evidence | Iterable[Evidence], b: int, key: Key) -> Selection:
+    """Return the ids of the picks of a strategy. The only place where rows become ids.
+
+    Args:
+        strategy: what chooses.
+        evidence: about all candidates; for a `Scoring`, chunks of it will do, ascending by id.
+        b: number of picks.
+        key: randomness of this query.
+
+    Raises:
+        BudgetError: `b` is below 1 or above the number of candidates.
+        SelectionError: the strategy broke its contract.
+    """
+    if isinstance(evidence, Evidence):
+        _within(b, len(evidence.candidates))
+        return _finish(strategy, evidence.candidates, strategy.select(evidence, b, key), b)
+    if not isinstance(strategy, Scoring):
+        raise SelectionError(f"{_name(strategy)} looks at all candidates together and cannot be streamed.")
+    ids, score = np.empty(0, np.int64), np.empty(0)
+    seen = 0
+    for chunk in evidence:
+        seen += len(chunk.candidates)
+        ids, score = np.concatenate([ids, chunk.candidates]), np.concatenate([score, checked_score(strategy, chunk)])
+        rows = top_b(score, key.hash(ids), min(b, len(ids)))
+        ids, score = ids[rows], score[rows]
+    _within(b, seen)
+    return _finish(strategy, ids, Picks(np.arange(b), score), b)
+
+
+def _within(b: int, n: int) -> None:
+    if not 1 <= b <= n:
+        raise BudgetError(f"Expected a budget between 1 and the {n} candidates, got {b}.")
+
+
+def _finish(strategy: Strategy, candidates: Ids, picks: Picks, b: int) -> Selection:
+    rows = np.asarray(picks.rows)
+    if rows.shape != (b,) or not np.issubdtype(rows.dtype, np.integer):
+        raise SelectionError(
+            f"{_name(strategy)} returned {rows.dtype} rows of shape {rows.shape}, expected {b} integers."
+        )
+    if rows.min() < 0 or rows.max() >= len(candidates) or len(np.unique(rows)) != b:
+        outside = f"lie outside 0..{len(candidates) - 1}"
+        raise SelectionError(f"{_name(strategy)} returned rows that repeat or {outside}.")
+    utility = None if picks.utility is None else np.asarray(picks.utility, dtype=np.float64)
+    if utility is not None and (utility.shape != (b,) or not np.isfinite(utility).all()):
+        raise SelectionError(f"{_name(strategy)} returned utilities that are not {b} finite numbers.")
+    words = [strategy.reason(u) for u in (utility.tolist() if utility is not None else [float("nan")] * b)]
+    return Selection(candidates[rows].astype(np.int64), utility, picks.propensity, tuple(words))
+
+
+def _name(strategy: Strategy) -> str:
+    card = getattr(strategy, "card", None)
+    return f"strategy {card.name!r}" if card else type(strategy).__name__
