@@ -45,6 +45,11 @@ class SealedArray:
     def __len__(self) -> int:
         return len(self.__values)
 
+    @property
+    def known(self) -> Bools:
+        """Which items have a label at all, without saying which."""
+        return readonly(self.__values >= 0)
+
     def unseal(self) -> Labels:
         """Return the values. For the oracle and the evaluator only."""
         return self.__values
@@ -91,9 +96,10 @@ def as_ids(values: npt.ArrayLike, upper: int | None = None, *, what: str = "ids"
     if out_of_range.any():
         bound = "0 or larger" if upper is None else f"in 0..{upper - 1}"
         raise DataError(f"Expected {what} to be {bound}, got {some(array[out_of_range])}.")
-    unique, counts = np.unique(array, return_counts=True)
-    if len(unique) != len(array):
-        raise DataError(f"Expected {what} to be distinct, but {some(unique[counts > 1])} occur more than once.")
+    if not (array[1:] > array[:-1]).all():  # ascending ids, the usual ones, are distinct without sorting
+        unique, counts = np.unique(array, return_counts=True)
+        if len(unique) != len(array):
+            raise DataError(f"Expected {what} to be distinct, but {some(unique[counts > 1])} occur more than once.")
     return array.astype(np.int64)
 
 

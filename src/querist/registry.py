@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Generic, TypeVar
 
-from querist.errors import SpecError, UnknownNameError
+from querist.errors import SpecError, UnknownNameError, UsageError
 
 T = TypeVar("T")
 
@@ -115,6 +116,11 @@ class Registry(Generic[T]):
                 importlib.import_module(self._modules[name])
             elif name in self._plugins:
                 self._plugins[name].load()
+                if name not in self._names:
+                    raise SpecError(
+                        f"the entry point {name!r} of the group {self.package!r} loads {self._plugins[name].value}, "
+                        f"which registers no {self.kind} of that name."
+                    )
         if name not in self._names:
             raise UnknownNameError(self.kind, name, {*self._modules, *self._names, *self._plugins})
         return self._cards[self._names[name]]
@@ -138,6 +144,8 @@ class Registry(Generic[T]):
         if isinstance(spec, str):
             spec = self._parse(spec, where)
         if not isinstance(spec, Mapping):
+            if getattr(type(spec), "registry", None) is self:
+                return typing.cast("T", spec)
             if hasattr(type(spec), "card") or callable(getattr(spec, "select", None) or getattr(spec, "fit", None)):
                 return typing.cast("T", spec)
             raise SpecError(f"{_at(where)}expected the name of a {self.kind} or a table with a name, got {spec!r}.")
@@ -146,6 +154,15 @@ class Registry(Generic[T]):
         if not isinstance(name, str):
             raise SpecError(f"{_at(where)}expected a key 'name' with the name of a {self.kind}, got {dict(spec)!r}.")
         card = self.card(name)
+        # `describe` writes the revision beside the settings: what was recorded is built again only as the same rule.
+        revision = card.revision
+        if "revision" not in {f.name for f in _fields(card.component)}:
+            revision = settings.pop("revision", revision)
+        if revision != card.revision:
+            raise SpecError(
+                f"{_at(where)}this was written for revision {revision!r} of {name}; installed is revision "
+                f"{card.revision}, which picks differently."
+            )
         if (preset := settings.pop("preset", None)) is not None:
             if not isinstance(preset, str) or preset not in card.presets:
                 raise UnknownNameError(f"preset of {name}", str(preset), card.presets, where)
@@ -156,11 +173,13 @@ class Registry(Generic[T]):
         """Read ``name`` or ``name(base, key=value)``; positional arguments fill the fields in order."""
         try:
             tree = ast.parse(text.strip(), mode="eval").body
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             tree = None
         try:
             return typing.cast("Mapping[str, object]", self._node(tree))
-        except ValueError as error:
+        except UsageError:
+            raise
+        except (ValueError, TypeError) as error:
             example = "stochastic(margin, beta=1)"
             raise SpecError(
                 f"{_at(where)}cannot read {text!r} as a {self.kind} such as {example!r}: {error}."
@@ -174,7 +193,10 @@ class Registry(Generic[T]):
             if len(node.args) > len(fields):
                 raise ValueError(f"{node.func.id} takes at most {len(fields)} settings")
             settings = {field: self._value(arg) for field, arg in zip(fields, node.args, strict=False)}
-            settings |= {k.arg: self._value(k.value) for k in node.keywords if k.arg}
+            for keyword in node.keywords:
+                if keyword.arg is None or keyword.arg in settings:
+                    raise ValueError(f"{keyword.arg or '**'} is given twice or is no setting")
+                settings[keyword.arg] = self._value(keyword.value)
             return {"name": node.func.id, **settings}
         raise ValueError("expected a name or name(setting=value)")
 
@@ -201,7 +223,16 @@ class Registry(Generic[T]):
 
     @cached_property
     def _plugins(self) -> dict[str, Any]:
-        return {point.name: point for point in entry_points(group=self.package)}
+        plugins: dict[str, Any] = {}
+        for point in entry_points(group=self.package):
+            other = self._modules.get(point.name) or (plugins[point.name].value if point.name in plugins else None)
+            if other:
+                raise SpecError(
+                    f"the {self.kind} name {point.name!r} is offered twice: by {other} and by the entry point "
+                    f"{point.value}. Uninstall one of them, or rename it."
+                )
+            plugins[point.name] = point
+        return plugins
 
 
 def configure(component: Callable[..., T], settings: Mapping[str, object], where: str = "") -> T:
@@ -228,12 +259,15 @@ def configure(component: Callable[..., T], settings: Mapping[str, object], where
 
 def describe(component: object) -> dict[str, object]:
     """Return the full resolved configuration of a component: name, revision and every setting, as JSON values."""
-    card: Card[Any] | None = getattr(component, "card", None)
+    card: Card[Any] | None = vars(type(component)).get("card")  # its own: a subclass is another component
     described: dict[str, object] = {"name": card.name if card else type(component).__qualname__}
     if card and card.revision != 1:
         described["revision"] = card.revision
     if dataclasses.is_dataclass(component):
-        described |= {f.name: _json(getattr(component, f.name)) for f in dataclasses.fields(component) if f.init}
+        hints = typing.get_type_hints(type(component))
+        described |= {
+            f.name: _json(getattr(component, f.name), hints[f.name]) for f in dataclasses.fields(component) if f.init
+        }
     return described
 
 
@@ -283,6 +317,8 @@ def _convert(value: object, hint: Any, where: str) -> object:
                 return built
             raise SpecError(f"{where}: expected a {hint.__name__}, but {value!r} is not one.")
         if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise SpecError(f"{where}: expected a finite number, got {value!r}.")
             return float(value)
         if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
             return value
@@ -297,11 +333,16 @@ def _name(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
 
 
-def _json(value: object) -> object:
+def _json(value: object, hint: Any = None) -> object:
+    # 1 and 1.0 are equal settings and must have one digest.
+    if type(value) is int and float in (hint, *typing.get_args(hint)) and int not in typing.get_args(hint):
+        return float(value)
     if dataclasses.is_dataclass(value):
         return describe(value)
     if isinstance(value, tuple | list):
-        return [_json(v) for v in value]
+        args = typing.get_args(hint)
+        inner = args if len(args) == len(value) and ... not in args else (args[:1] or (None,)) * len(value)
+        return [_json(v, h) for v, h in zip(value, inner, strict=True)]
     if isinstance(value, Mapping):
         return {str(k): _json(v) for k, v in value.items()}
     return value

@@ -39,6 +39,7 @@ class Dataset:
         labels: one class number per item under seal, -1 where none is known.
         label_fingerprint: digest of the labels, taken when they were sealed.
         picture: returns an item as an image ``(h, w)`` or ``(h, w, 3)`` uint8 for people to look at, if it is one.
+        paths: where the file of each item is, if there are files; for reports, no part of any fingerprint.
     """
 
     registry: ClassVar["Registry[Dataset]"]
@@ -48,6 +49,7 @@ class Dataset:
     labels: SealedArray
     label_fingerprint: str
     picture: Callable[[int], npt.NDArray[np.uint8]] | None = None
+    paths: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.manifest) == len(self.items) == len(self.labels):

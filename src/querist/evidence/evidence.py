@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from querist.arrays import Ids, Rows, as_ids, readonly
-from querist.errors import NeedError
+from querist.arrays import Ids, Rows, as_ids, readonly, some
+from querist.errors import DataError, NeedError
 from querist.evidence.needs import Frame, Need
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Evidence:
         c: number of declared classes.
 
     Raises:
-        DataError: a value is not what its need says.
+        DataError: a value is not what its need says, ids do not ascend, or a candidate is labelled.
     """
 
     def __init__(
@@ -38,10 +38,14 @@ class Evidence:
     ) -> None:
         none = np.empty(0, dtype=np.int64)
         self._frames: dict[str, Ids] = {
-            "candidates": readonly(np.sort(as_ids(candidates, what="candidates"))),
-            "labelled": readonly(np.sort(as_ids(none if labelled is None else labelled, what="labelled ids"))),
-            "targets": readonly(none if targets is None else np.sort(targets)),
+            "candidates": _ascending(candidates, "candidates"),
+            "labelled": _ascending(none if labelled is None else labelled, "labelled ids"),
+            "targets": _ascending(none if targets is None else targets, "targets"),
         }
+        at = np.searchsorted(self.candidates, self.labelled)
+        both = self.labelled[self.labelled == np.append(self.candidates, -1)[at]]
+        if len(both):
+            raise DataError(f"Expected candidates to be unlabelled, but ids {some(both)} are labelled.")
         self.c = c
         self._values = {need: need.check(value, self.ids(need.frame), c) for need, value in values.items()}
 
@@ -101,3 +105,12 @@ class Evidence:
         """Yield the evidence in chunks of at most `rows` candidates, ascending by id."""
         for start in range(0, len(self.candidates), rows):
             yield self.cut(np.arange(start, min(start + rows, len(self.candidates))))
+
+
+def _ascending(ids: Ids, what: str) -> Ids:
+    # Not sorted here: the rows that came with the ids would stay behind.
+    ids = as_ids(ids, what=what)
+    falls = np.flatnonzero(ids[1:] < ids[:-1])
+    if len(falls):
+        raise DataError(f"Expected {what} to ascend, got {ids[falls[0] + 1]} after {ids[falls[0]]}.")
+    return readonly(ids)

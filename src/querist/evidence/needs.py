@@ -148,6 +148,14 @@ class Neighbours(Need[Neighbourhood]):
     def check(self, value: Neighbourhood, ids: Ids, c: int) -> Neighbourhood:
         if len(value.indptr) != len(ids) + 1:
             raise DataError(f"Expected neighbours of {len(ids)} rows, got {len(value.indptr) - 1}.")
+        if not value.indptr[-1] == len(value.indices) == len(value.distances) or (np.diff(value.indptr) < 0).any():
+            raise DataError(
+                f"Expected an index and a distance per neighbour, got {len(value.indices)} indices and "
+                f"{len(value.distances)} distances for {value.indptr[-1]} neighbours."
+            )
+        if len(value.indices) and (value.indices.min() < 0 or value.indices.max() >= len(ids)):
+            raise DataError(f"Expected neighbours to be rows in 0..{len(ids) - 1}, got {value.indices.max()}.")
+        require_finite(value.distances, "distances of neighbours")
         return Neighbourhood(*map(readonly, value))
 
     def cut(self, value: Neighbourhood, rows: Rows) -> Neighbourhood:
@@ -181,6 +189,8 @@ class Labels(Need[LabelArray]):
 
     def check(self, value: LabelArray, ids: Ids, c: int) -> LabelArray:
         value = _rows_by(value, ids, "labels", None)
+        if value.ndim != 1 or not np.issubdtype(value.dtype, np.integer):
+            raise DataError(f"Expected labels of shape (n,) and class numbers, got {value.dtype} {value.shape}.")
         if len(value) and (value.min() < 0 or value.max() >= c):
             bad = np.flatnonzero((value < 0) | (value >= c))
             raise DataError(f"Expected labels in 0..{c - 1}, got {value[bad[0]]} for id {ids[bad[0]]}.")
@@ -213,6 +223,9 @@ class PretrainTrace(Need[Array]):
 
     __str__ = Need.__str__
 
+    def check(self, value: Array, ids: Ids, c: int) -> Array:
+        return _finite_rows(value, ids, "statistics of a pre-training", None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Previous(Need[Any]):
@@ -220,6 +233,12 @@ class Previous(Need[Any]):
 
     need: Need[Any]
     __str__ = Need.__str__
+
+    def check(self, value: Any, ids: Ids, c: int) -> Any:
+        return self.need.check(value, ids, c)
+
+    def cut(self, value: Any, rows: Rows) -> Any:
+        return self.need.cut(value, rows)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """Rows of a dataset as a learner or an encoder may see them: items, frozen features, and labels only if bought."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from querist.arrays import Array, Ids, Labels, readonly
 from querist.data.dataset import Dataset
-from querist.errors import LeakError, NeedError
+from querist.errors import DataError, LeakError, NeedError
 from querist.evidence.needs import Features
 
 
@@ -29,8 +30,10 @@ class View:
         features: Mapping[Features, Array] | None = None,
         labels: Labels | None = None,
     ) -> None:
+        if labels is not None and len(labels) != len(ids):
+            raise DataError(f"Expected one label per row, got {len(labels)} labels for {len(ids)} rows.")
         self._dataset, self._features, self._labels = dataset, features or {}, labels
-        self.ids = readonly(ids)  # ascending, so a view of N rows is the dataset itself
+        self.ids = readonly(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,6 +61,13 @@ class View:
         """Return the raw items, ``(n, ...)``."""
         return self._dataset.items[self.ids]
 
+    def stream(self, rows: int) -> Iterator["View"]:
+        """Yield the view in parts of at most `rows` consecutive rows, so that no more items are held at once."""
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            labels = None if self._labels is None else self._labels[part]
+            yield View(self._dataset, self.ids[part], features=self._features, labels=labels)
+
     def __getitem__(self, need: Features) -> Array:
         """Return frozen features of these rows, ``(n, d)``.
 
@@ -69,4 +79,5 @@ class View:
             known = ", ".join(map(str, self._features)) or "none"
             raise NeedError(f"{need} is not available here; features computed for this session: {known}.")
         # A view of the whole dataset shares the matrix instead of copying it.
-        return readonly(matrix if len(matrix) == len(self.ids) else matrix[self.ids])
+        whole = len(matrix) == len(self.ids) and np.array_equal(self.ids, np.arange(len(matrix)))
+        return readonly(matrix if whole else matrix[self.ids])

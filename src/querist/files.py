@@ -1,0 +1,104 @@
+"""Files that are there whole or not at all: written beside their place, synced, renamed."""
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from querist.errors import StoreError
+
+LEFTOVER_SECONDS = 24 * 3600
+"""Age from which a temporary file is taken for one of a killed process."""
+
+
+class AtomicFile:
+    """A file being written; `write` raises `StoreError` where the disk refuses."""
+
+    def __init__(self, file: BinaryIO, target: Path) -> None:
+        self._file, self._target = file, target
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            refuse_write(self._target, error)
+
+
+@contextmanager
+def atomic_write(target: Path) -> Iterator[AtomicFile]:
+    """Open a file that takes the place of `target` when the block ends without an error, and leaves no trace otherwise.
+
+    Missing folders are made. Several processes may write the same target; the last to finish wins, and a reader sees
+    one version or the other. After a power failure the target is the old or the new version.
+
+    Raises:
+        StoreError: the disk is full, the folder is read-only, or the like; what was there before is untouched.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("xb")
+    except OSError as error:
+        refuse_write(target, error)
+    try:
+        with file:
+            yield AtomicFile(file, target)
+            try:
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as error:
+                refuse_write(target, error)
+        try:
+            temporary.replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            refuse_write(target, error)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write a whole file atomically.
+
+    Raises:
+        StoreError: it cannot be written; what was there before is untouched.
+    """
+    with atomic_write(target) as file:
+        file.write(data)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that killed processes left in `folder` more than a day ago."""
+    # Younger ones may belong to a process that is still writing, perhaps on another host of a shared folder.
+    for leftover in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def refuse_write(target: Path, error: OSError) -> NoReturn:
+    """Raise the `StoreError` that says what to do about an `OSError` while writing `target`."""
+    advice = "Check the path, or choose another folder."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "Free some space, or choose a folder on another disk, and start again."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "The folder is read-only for you: choose one you can write to."
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    raise StoreError(f"cannot write {target}: {reason}. {advice} What was stored before is intact.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power failure, where the system can sync folders."""
+    with suppress(PermissionError, NotImplementedError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
