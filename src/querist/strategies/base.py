@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from querist.arrays import Array, Ids, Rows, some
-from querist.errors import BudgetError, ScoreError, SelectionError
+from querist.errors import BudgetError, ScoreError, SelectionError, SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
 from querist.kernels.top import top_b
@@ -26,7 +26,10 @@ class State:
 
 
 class Picks(NamedTuple):
-    """What a strategy returns: distinct candidate rows in the order picked, with the utility each had when picked."""
+    """What a strategy returns: distinct candidate rows in the order picked, with the utility each had when picked.
+
+    A rule that draws may add the propensity: the probability of each draw given the earlier ones.
+    """
 
     rows: Rows
     utility: Array | None = None
@@ -66,7 +69,12 @@ class Strategy(ABC):
 
 
 class Scoring(Strategy):
-    """A strategy that scores each row on its own and takes the `b` largest; the engine may stream it."""
+    """A strategy that scores each row on its own and takes the `b` largest; the engine may stream it.
+
+    ``lowest`` is the smallest value a score can take; wrappers that weight rows by their score count from there.
+    """
+
+    lowest: ClassVar[float] = 0.0
 
     @abstractmethod
     def score(self, ev: Evidence) -> Array:
@@ -84,6 +92,35 @@ Strategy.registry = strategies
 register = strategies.register
 
 
+def resolved(strategy: Strategy, trains_backbone: bool) -> Strategy:
+    """Return the strategy, and those it wraps, with ``space="auto"`` replaced by what it means here."""
+    space = "embeddings" if trains_backbone else "features"
+    changes: dict[str, Any] = {}
+    for field in fields(strategy):  # pyright: ignore[reportArgumentType]
+        value = getattr(strategy, field.name)
+        if isinstance(value, Strategy):
+            changes[field.name] = resolved(value, trains_backbone)
+        elif field.name == "space" and value == "auto":
+            changes[field.name] = space
+    return replace(strategy, **changes) if changes else strategy  # pyright: ignore[reportArgumentType]
+
+
+def card_of(strategy: Strategy) -> Card[Any]:
+    """Return what a strategy is registered as; one that is not registered goes by the name of its class, unflagged."""
+    card = vars(type(strategy)).get("card")  # not inherited: a variation of a registered rule is another rule
+    return card or Card(name=type(strategy).__qualname__, component=type(strategy))
+
+
+def require_unlabelled(strategy: Strategy, n_labelled: int) -> None:
+    """Raise `UsageError` if there are labels and the strategy is flagged ``one_shot``."""
+    card = card_of(strategy)
+    if "one_shot" in card.flags and n_labelled:
+        raise UsageError(
+            f"{card.name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} items are "
+            "labelled. Start afresh for another budget, or take a strategy that goes on in batches."
+        )
+
+
 def checked_score(strategy: Scoring, ev: Evidence) -> Array:
     """Return the scores of a strategy.
 
@@ -96,6 +133,8 @@ def checked_score(strategy: Scoring, ev: Evidence) -> Array:
         raise SelectionError(
             f"{_name(strategy)} returned scores of shape {score.shape} for {len(ev.candidates)} candidates."
         )
+    if not np.issubdtype(score.dtype, np.floating):
+        score = score.astype(np.float64)  # votes may be counted as unsigned integers, whose negatives are no order
     if not np.isfinite(score).all():
         bad = ev.candidates[~np.isfinite(score)]
         raise ScoreError(f"{_name(strategy)} gave {len(bad)} scores that are not finite, ids {some(bad)}.")
@@ -120,6 +159,7 @@ def choose(strategy: Strategy, evidence: Evidence | Iterable[Evidence], b: int, 
         return _finish(strategy, evidence.candidates, strategy.select(evidence, b, key), b)
     if not isinstance(strategy, Scoring):
         raise SelectionError(f"{_name(strategy)} looks at all candidates together and cannot be streamed.")
+    _within(b, None)
     ids, score = np.empty(0, np.int64), np.empty(0)
     seen = 0
     for chunk in evidence:
@@ -131,9 +171,18 @@ def choose(strategy: Strategy, evidence: Evidence | Iterable[Evidence], b: int, 
     return _finish(strategy, ids, Picks(np.arange(b), score), b)
 
 
-def _within(b: int, n: int) -> None:
-    if not 1 <= b <= n:
-        raise BudgetError(f"Expected a budget between 1 and the {n} candidates, got {b}.")
+def require_at_least(strategy: Strategy, least: int, *settings: str) -> None:
+    """Raise `SpecError` if one of the named settings is below `least`."""
+    for setting in settings:
+        if (value := getattr(strategy, setting)) < least:
+            raise SpecError(f"Expected {setting} to be {least} or larger, got {value}.")
+
+
+def _within(b: int, n: int | None) -> None:
+    """Raise `BudgetError` unless `b` picks can be had from `n` candidates; None while their number is not known."""
+    if not isinstance(b, int | np.integer) or isinstance(b, bool) or b < 1 or (n is not None and b > n):
+        most = "number of candidates" if n is None else f"{n} candidates"
+        raise BudgetError(f"Expected a budget between 1 and the {most}, got {b!r}.")
 
 
 def _finish(strategy: Strategy, candidates: Ids, picks: Picks, b: int) -> Selection:
@@ -148,10 +197,12 @@ def _finish(strategy: Strategy, candidates: Ids, picks: Picks, b: int) -> Select
     utility = None if picks.utility is None else np.asarray(picks.utility, dtype=np.float64)
     if utility is not None and (utility.shape != (b,) or not np.isfinite(utility).all()):
         raise SelectionError(f"{_name(strategy)} returned utilities that are not {b} finite numbers.")
+    propensity = None if picks.propensity is None else np.asarray(picks.propensity, dtype=np.float64)
+    if propensity is not None and (propensity.shape != (b,) or not ((propensity > 0) & (propensity <= 1)).all()):
+        raise SelectionError(f"{_name(strategy)} returned propensities that are not {b} numbers in (0, 1].")
     words = [strategy.reason(u) for u in (utility.tolist() if utility is not None else [float("nan")] * b)]
-    return Selection(candidates[rows].astype(np.int64), utility, picks.propensity, tuple(words))
+    return Selection(candidates[rows].astype(np.int64), utility, propensity, tuple(words))
 
 
 def _name(strategy: Strategy) -> str:
-    card = getattr(strategy, "card", None)
-    return f"strategy {card.name!r}" if card else type(strategy).__name__
+    return f"strategy {card_of(strategy).name!r}"

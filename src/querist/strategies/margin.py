@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Probs
+from querist.kernels import scores
 from querist.strategies.base import Scoring, register
 
 
@@ -20,10 +19,10 @@ class Margin(Scoring):
     """
 
     needs: ClassVar = (Probs(),)
+    lowest: ClassVar = -1.0
 
     def reason(self, utility: float) -> str:
         return f"its two most likely classes are {-utility:.3f} apart"
 
     def score(self, ev: Evidence) -> Array:
-        second, first = np.partition(ev[Probs()], -2, axis=1)[:, -2:].T
-        return second - first
+        return scores.margin(ev[Probs()])

@@ -1,0 +1,39 @@
+"""k-means medoids of the whole pool, chosen afresh for every budget."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import Features
+from querist.kernels.kmeans import kmeans
+from querist.kernels.representatives import representatives
+from querist.seeds import Key
+from querist.strategies._kmeans import KMeansStrategy
+from querist.strategies.base import Picks, register
+
+
+@register(
+    "kmeans_single_batch",
+    cite="Pourahmadi et al. 2021, arXiv 2110.12033",
+    aliases=("kmeans",),
+    presets={"S0": {"iterations": 20, "restarts": 5}},
+    flags=("one_shot",),
+)
+@dataclass(frozen=True, kw_only=True)
+class KMeansSingleBatch(KMeansStrategy):
+    """Wants one row per k-means cluster, the nearest to the centre, with as many clusters as the whole budget.
+
+    One-shot: every budget is a selection of its own from the whole pool, and labels of a smaller budget are not
+    reused. Clusters left empty are replaced by the rows farthest from all picks.
+    """
+
+    needs: ClassVar = (Features(),)
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        x_n_d = ev[Features()]
+        clusters = kmeans(x_n_d, b, key.generator(), restarts=self.restarts, iterations=self.iterations)
+        everything = np.ones(len(x_n_d), np.bool_)
+        nothing = np.empty(0, np.intp)
+        return Picks(*representatives(x_n_d, clusters, nothing, everything, key.hash(ev.candidates), b))

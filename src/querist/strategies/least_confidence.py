@@ -1,0 +1,31 @@
+"""Least-confidence sampling."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from querist.arrays import Array
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import Probs
+from querist.kernels import scores
+from querist.strategies.base import Scoring, register
+
+
+@register(
+    "least_confidence",
+    cite="Lewis & Gale, SIGIR 1994; Culotta & McCallum, AAAI 2005",
+    aliases=("leastconf",),
+)
+@dataclass(frozen=True, kw_only=True)
+class LeastConfidence(Scoring):
+    """Wants the rows whose most likely class is least likely.
+
+    Identity: ``u_i = 1 - p_(1)``.
+    """
+
+    needs: ClassVar = (Probs(),)
+
+    def reason(self, utility: float) -> str:
+        return f"its most likely class has a probability of only {1.0 - utility:.3f}"
+
+    def score(self, ev: Evidence) -> Array:
+        return scores.least_confidence(ev[Probs()])

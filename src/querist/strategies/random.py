@@ -1,0 +1,39 @@
+"""Random sampling, the baseline of every comparison."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from querist.evidence.evidence import Evidence
+from querist.seeds import Key, Seed
+from querist.strategies.base import Picks, Strategy, register
+
+
+@register("random", cite="baseline", aliases=("uniform",))
+@dataclass(frozen=True, kw_only=True)
+class Random(Strategy):
+    """Draws rows uniformly without replacement: those with the smallest keyed hashes.
+
+    Attributes:
+        nested: use the same order in every round, so that any smaller budget is a prefix of any larger one.
+    """
+
+    nested: bool = False
+
+    def reason(self, utility: float) -> str:
+        return "drawn at random"
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        n = len(ev.candidates)
+        hash_n = (without_round(key) if self.nested else key).hash(ev.candidates)
+        rows = np.argpartition(hash_n, b - 1)[:b] if b < n else np.arange(n)
+        return Picks(rows[hash_n[rows].argsort()], propensity=1.0 / (n - np.arange(b)))
+
+
+def without_round(key: Key) -> Key:
+    """Return the key at the same address without the steps ``"round", t``: one key for all rounds of a session."""
+    path = key.seed.path
+    if "round" not in path:
+        return key
+    at = path.index("round")
+    return Key(Seed(key.seed.entropy, path[:at] + path[at + 2 :]))

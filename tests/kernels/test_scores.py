@@ -1,0 +1,86 @@
+"""Scores of probability rows against full-sort and textbook references."""
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from scipy.special import xlogy
+
+from querist.kernels import scores
+
+ALL = [scores.entropy, scores.margin, scores.least_confidence]
+
+
+@st.composite
+def probabilities(draw, most_classes=6):
+    """Rows that sum to one, with exact zeros, exact ones and ties among them."""
+    c, n = draw(st.integers(2, most_classes)), draw(st.integers(1, 8))
+    counts = np.array(draw(st.lists(st.lists(st.integers(0, 4), min_size=c, max_size=c), min_size=n, max_size=n)))
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+@given(probabilities())
+def test_equal_the_textbook(p):
+    ordered = np.sort(p, axis=1)[:, ::-1]
+    np.testing.assert_allclose(scores.entropy(p), -xlogy(p, p).sum(axis=1), atol=1e-14)
+    np.testing.assert_array_equal(scores.margin(p), -(ordered[:, 0] - ordered[:, 1]))
+    np.testing.assert_array_equal(scores.least_confidence(p), 1 - ordered[:, 0])
+
+
+@given(probabilities())
+def test_stay_in_range(p):
+    c = p.shape[1]
+    assert ((scores.entropy(p) >= 0) & (scores.entropy(p) <= np.log(c) + 1e-12)).all()
+    assert ((scores.margin(p) >= -1) & (scores.margin(p) <= 0)).all()
+    assert ((scores.least_confidence(p) >= 0) & (scores.least_confidence(p) <= 1 - 1 / c + 1e-12)).all()
+
+
+@pytest.mark.parametrize("score", ALL)
+@given(p=probabilities(), seed=st.integers(0, 99))
+def test_do_not_depend_on_the_order_of_classes(score, p, seed):
+    order = np.random.default_rng(seed).permutation(p.shape[1])
+    np.testing.assert_allclose(score(p[:, order]), score(p), atol=1e-14)
+
+
+@given(probabilities(most_classes=2))
+def test_order_rows_alike_with_two_classes(p):
+    # Rounded, for the three compute one quantity by different routes.
+    ranks = [np.unique(score(p).round(12), return_inverse=True)[1].tolist() for score in ALL]
+    assert ranks[0] == ranks[1] == ranks[2]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_N1_certain_rows_score_nothing_and_uniform_rows_most(dtype):
+    p = np.array([[0, 1, 0, 0], [0.25] * 4, [0, 0.5, 0.5, 0], [1, 0, 0, 0]], dtype)
+    entropy = scores.entropy(p)
+    assert np.isfinite(entropy).all()
+    assert entropy.tolist() == pytest.approx([0, np.log(4), np.log(2), 0], abs=1e-12)
+    assert entropy[0] == entropy[3] == 0
+    assert scores.margin(p).tolist() == [-1, 0, 0, -1]
+    assert scores.least_confidence(p).tolist() == [0, 0.75, 0.5, 0]
+
+
+def test_entropy_takes_probabilities_a_rounding_below_zero_for_zero():
+    assert scores.entropy(np.array([[1.0, -1e-9]])).tolist() == [0]
+
+
+def test_margin_ignores_mass_moved_among_the_lower_ranks():
+    p = np.array([[0.5, 0.3, 0.2, 0.0], [0.5, 0.3, 0.1, 0.1]])
+    assert scores.margin(p)[0] == scores.margin(p)[1]
+    assert scores.entropy(p)[0] != scores.entropy(p)[1]
+
+
+@pytest.mark.parametrize("score", ALL)
+def test_U4_blocks_change_nothing(score, monkeypatch):
+    p = np.random.default_rng(0).dirichlet(np.ones(7), size=101).astype(np.float32)
+    whole = score(p)
+    for block in (1, 10, 100, 101):
+        monkeypatch.setattr(scores, "BLOCK", block)
+        np.testing.assert_array_equal(score(p), whole)
+
+
+@pytest.mark.parametrize("score", ALL)
+def test_return_float64_and_leave_the_input_alone(score):
+    p = np.array([[0.75, 0.25]], np.float32)
+    p.flags.writeable = False
+    assert score(p).dtype == np.float64
