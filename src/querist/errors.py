@@ -14,6 +14,7 @@
     ├── UnmetNeedError (UsageError)     nothing at hand can provide a declared need; says what would
     ├── SelectionError                  a strategy broke its contract: rows repeated, out of range, too few
     │   └── ScoreError                  a score is not finite; names the ids
+    ├── FitError                        a learner did not reach what it promises
     ├── LeakError                       a sealed label was touched
     ├── LedgerError                     a ledger cannot be read or written
     │   └── LedgerCorruptError          a ledger is damaged before its last line
@@ -21,6 +22,7 @@
     └── MissingExtraError (ImportError) an optional part is not installed; names the extra
 """
 
+# Errors cross process boundaries, so those whose arguments are not their message define `__reduce__`.
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -42,8 +44,11 @@ class UnknownNameError(UsageError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, sorted(known)
+        self.kind, self.name, self.known, self.where = kind, name, sorted(known), where
         super().__init__(f"unknown {kind} {name!r}{where and f' in {where}'}. {suggest(name, self.known)}")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.kind, self.name, self.known, self.where)
 
 
 class SpecError(UsageError):
@@ -61,6 +66,9 @@ class StudyError(SpecError):
         self.source, self.mistakes = source, list(mistakes)
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         super().__init__("\n".join([f"{source}: {count}; nothing was run.", *(f"  - {m}" for m in mistakes)]))
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.source, self.mistakes)
 
 
 class EditedStudyError(SpecError):
@@ -91,6 +99,10 @@ class ScoreError(SelectionError):
     """A score is not finite."""
 
 
+class FitError(QueristError):
+    """A learner did not reach what it promises, e.g. an optimum."""
+
+
 class LeakError(QueristError):
     """A label that was not bought, or a test label, was touched."""
 
@@ -111,7 +123,11 @@ class MissingExtraError(QueristError, ImportError):
     """An optional part is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
+        self.what, self.extra = what, extra
         super().__init__(f"{what} needs the extra {extra!r}: pip install 'querist[{extra}]'")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.what, self.extra)
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

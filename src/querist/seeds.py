@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,11 @@ class Seed:
 
     entropy: int
     path: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A step counts by its value: numpy's 3 and Python's are one address, and equal seeds have equal words.
+        object.__setattr__(self, "entropy", int(index(self.entropy)))
+        object.__setattr__(self, "path", tuple(str(s) if isinstance(s, str) else int(index(s)) for s in self.path))
 
     def child(self, *steps: Step) -> "Seed":
         """Return the seed at a longer address."""
@@ -68,7 +74,8 @@ class Key:
 
     def uniform(self, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """Return one number per id, uniform on the open interval (0, 1)."""
-        return ((self.hash(ids) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        # 52 bits, not 53: adding one half must not round, or the largest hash would give exactly 1.
+        return ((self.hash(ids) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
     def generator(self) -> np.random.Generator:
         """Return a generator, for exact samplers that need a stream."""

@@ -1,6 +1,6 @@
 """The frozen list of items that every id of a project refers to."""
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -56,7 +56,6 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of keys, splits and classes, in order."""
-        parts: Sequence[bytes] = [
-            "\x1f".join(self.keys).encode(), self.split.tobytes(), "\x1f".join(self.classes).encode(),
-        ]  # fmt: skip
+        # JSON, for joined keys could be split in two ways.
+        parts = [json.dumps(self.keys).encode(), self.split.tobytes(), json.dumps(self.classes).encode()]
         return sha256(b"\x1e".join(sha256(part).digest() for part in parts)).hexdigest()[:32]

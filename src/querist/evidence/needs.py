@@ -12,7 +12,16 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from querist.arrays import Array, Ids, Labels as LabelArray, Rows, readonly, require_finite, require_probabilities
+from querist.arrays import (
+    Array,
+    Ids,
+    Labels as LabelArray,
+    Rows,
+    readonly,
+    require_finite,
+    require_probabilities,
+    some,
+)
 from querist.errors import DataError
 
 T = TypeVar("T")
@@ -153,8 +162,9 @@ class Neighbours(Need[Neighbourhood]):
                 f"Expected an index and a distance per neighbour, got {len(value.indices)} indices and "
                 f"{len(value.distances)} distances for {value.indptr[-1]} neighbours."
             )
-        if len(value.indices) and (value.indices.min() < 0 or value.indices.max() >= len(ids)):
-            raise DataError(f"Expected neighbours to be rows in 0..{len(ids) - 1}, got {value.indices.max()}.")
+        foreign = value.indices[(value.indices < 0) | (value.indices >= len(ids))]
+        if len(foreign):
+            raise DataError(f"Expected neighbours to be rows in 0..{len(ids) - 1}, got {some(foreign)}.")
         require_finite(value.distances, "distances of neighbours")
         return Neighbourhood(*map(readonly, value))
 

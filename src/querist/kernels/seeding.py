@@ -47,8 +47,9 @@ def gradient_seeding(
         if step == 0:
             best = _first(np.flatnonzero(near_n == near_n.max()), tie_n)
         elif near_n.max() > 0.0:
+            # The race -log(u) / D^2 in logarithms: a tiny D^2 would overflow the quotient.
             with np.errstate(divide="ignore"):
-                best = int((-np.log(uniform(step)) / near_n).argmin())
+                best = int((np.log(-np.log(uniform(step))) - np.log(near_n)).argmin())
         else:
             best = _first(np.flatnonzero(open_n), tie_n)
         rows[step], gap[step], open_n[best] = best, near_n[best], False
