@@ -55,7 +55,7 @@ def atomic_write(target: Path) -> Iterator[AtomicFile]:
                 refuse_write(target, error)
         try:
             temporary.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             refuse_write(target, error)
     except BaseException:
@@ -94,7 +94,7 @@ def refuse_write(target: Path, error: OSError) -> NoReturn:
     raise StoreError(f"cannot write {target}: {reason}. {advice} What was stored before is intact.") from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power failure, where the system can sync folders."""
     with suppress(PermissionError, NotImplementedError):
         handle = os.open(folder, os.O_RDONLY)

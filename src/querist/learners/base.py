@@ -12,7 +12,7 @@ from querist.registry import Card, Registry
 class Learner(ABC):
     """Turns labelled rows into a `Model`. Subclasses are frozen, keyword-only dataclasses.
 
-    ``trains_backbone`` says whether the model has embeddings of its own; strategies with ``space="auto"`` then use them.
+    ``trains_backbone`` says whether the model has embeddings of its own, which ``space="auto"`` then means.
     """
 
     registry: ClassVar["Registry[Any]"]
