@@ -1,0 +1,47 @@
+# The targets are what a person types and what CI runs; there is nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint docs bench-session bench-fit study-fashion clean
+
+demo: $(VENV)/.core
+	$(BIN)/querist demo
+
+test: $(STAMP)
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+docs: $(STAMP)
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+bench-fit: $(STAMP)
+	$(BIN)/python benchmarks/fit_many.py
+
+# The peer goes into an environment of its own, so that it replaces nothing of ours.
+bench-session: $(STAMP)
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -q -c constraints.txt -e . makefun matplotlib
+	.venv-peers/bin/pip install -q --no-deps scikit-activeml
+	.venv-peers/bin/python benchmarks/session_rounds.py benchmarks/results/session_rounds.json
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(STAMP): $(VENV)/.core
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) querist-demo
