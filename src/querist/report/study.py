@@ -1,0 +1,80 @@
+"""From a study in its store to what a report is made of."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from querist.data.dataset import Dataset
+from querist.labels.book import Book
+from querist.registry import digest
+from querist.report.results import StudyResults
+from querist.studies.study import Study
+
+
+def results_of(study: Study) -> StudyResults:
+    """Return the results on record of a study, complete or not."""
+    records = study.records()
+    dataset = study.plan.arms[0].setting.dataset
+    return StudyResults(
+        name=study.name,
+        rounds=records.rounds,
+        picks=records.picks,
+        arms=records.arms,
+        metric=study.spec.study.metric,
+        rope=study.spec.study.rope,
+        settings=_settings(study, dataset),
+        pictures=Pictures(dataset) if dataset.picture is not None else None,
+        captions=_bought(study, dataset),
+    )
+
+
+class Pictures(Mapping[int, npt.NDArray[np.uint8]]):
+    """The items of a dataset as images, made when they are looked at."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, item: int) -> npt.NDArray[np.uint8]:
+        picture = self._dataset.picture
+        if picture is None or not 0 <= item < len(self):
+            raise KeyError(item)
+        return picture(item)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._dataset.manifest)
+
+
+def _settings(study: Study, dataset: Dataset) -> dict[str, str]:
+    table = study.spec.study
+    counts = study.plan.arms[0].counts
+    return {
+        "dataset": f"{dataset.name}: {len(dataset.pool):,} items to choose from, {len(dataset.test):,} to test on, "
+        f"{dataset.c} classes (content {dataset.fingerprint[:12]})",
+        "features": _text(table.features),
+        "learner": _text(table.learner),
+        "initial pool": _text(table.initial),
+        "labels at each checkpoint": ", ".join(map(str, counts)),
+        "validation labels": str(study.spec.validation.size),
+        "initial pools": str(table.pools),
+        "training seeds": str(table.seeds),
+        "configuration": digest(study.spec.model_dump(mode="json"))[:12],
+    }
+
+
+def _text(component: Any) -> str:
+    if isinstance(component, Mapping):
+        return ", ".join(f"{key} {_text(value)}" for key, value in component.items())
+    return str(component)
+
+
+def _bought(study: Study, dataset: Dataset) -> dict[int, str]:
+    """Class names of labels that were bought; nobody else's are shown."""
+    labels: dict[int, int] = {}
+    for run in study.plan.runs:
+        labels |= Book.replay(study.store.run(run).ledger).labels
+    return {i: dataset.classes[label] for i, label in labels.items()}
