@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from querist.errors import DataError, UsageError
+from querist.report.results import StudyResults
 
 NAMES = ["random | learner=linear", "margin | learner=linear", "random | learner=knn", "margin | learner=knn"]
 

@@ -69,7 +69,7 @@ class StudyResults:
         Arms are compared with the random arm of their own group: against another learner's, the learner would win or
         lose, not the strategy. A study of one strategy and several initial pools compares the pools instead.
         """
-        one_strategy = len(set(self.arms.get("strategy", ()))) == 1
+        one_strategy = "strategy" in self.arms and len(set(self.arms["strategy"])) == 1
         columns = [c for c in REGIME if c in self.arms.columns and not (one_strategy and c == "initial")]
         if not columns:
             return (Regime(study=self, name="", suffix="", members=tuple(self.arms["arm"])),)
@@ -111,7 +111,7 @@ class Regime:
     def reference(self) -> str:
         """The arm whose strategy is random, with a random initial pool if there are several; `BASELINE` if none is."""
         strategies = self.arms["strategy"] if "strategy" in self.arms else self.arms["arm"]
-        initials = self.arms.get("initial", strategies)
+        initials = self.arms["initial"] if "initial" in self.arms else strategies  # noqa: SIM401 - not a mapping
         candidates = [
             (_component(initial) != BASELINE, i, str(arm))
             for i, (arm, strategy, initial) in enumerate(zip(self.arms["arm"], strategies, initials, strict=True))
