@@ -1,0 +1,48 @@
+"""The command line: parse, call, print."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from querist.cli import demo, listing, selecting, study
+from querist.cli.output import fail
+from querist.errors import QueristError
+
+app = typer.Typer(
+    name="querist",
+    help="Which items of an unlabelled pool should be labelled next, and is it still worth asking?\n\n"
+    "Start with `querist demo`: a real study on handwritten digits in under a minute, with a report to look at.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(study.app, name="study")
+app.command("select")(selecting.select)
+for kind in listing.KINDS:
+    app.command(kind, help=f"List the {kind}, or explain one.")(listing.command(kind))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit status: 0 done, 1 runs failed, 2 a mistake of the user, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        # Standing alone, typer prints its own usage errors; with --json they are ours to print.
+        status = app(arguments, prog_name="querist", standalone_mode=not as_json)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("Interrupted. Everything recorded so far is kept; the same command continues from there.\n")
+        return 130
+    except (QueristError, typer.TyperException) as error:
+        fail(error, as_json)
+        return 2
+    return status if isinstance(status, int) else 0
+
+
+def run() -> None:
+    """Entry point of the ``querist`` script."""
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""How the command line talks: results on stdout, everything else on stderr, errors as advice."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SCHEMA = 1
+"""Number of the JSON documents; raised when a key changes its meaning."""
+
+out = Console()
+err = Console(stderr=True)
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, indent=1, allow_nan=False) + "\n")
+
+
+def fail(error: Exception, as_json: bool) -> None:
+    """Print an error a user can act on."""
+    if as_json:
+        usage = isinstance(error, typer.TyperException)
+        kind, message = ("UsageError", error.format_message()) if usage else (type(error).__name__, str(error))
+        emit({"error": {"type": kind, "message": message}})
+    else:
+        err.print(f"[bold red]Error:[/] {_escaped(str(error))}", highlight=False)
+
+
+def number(value: float | None) -> float | None:
+    """Return a float as JSON has it: NaN is null."""
+    return None if value is None or value != value else float(value)
+
+
+@contextmanager
+def progress(what: str, transient: bool = False) -> Iterator[Any]:
+    """Show a bar on stderr; yields ``tick(done, total)``. A transient bar is gone when its work is done."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=transient) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
