@@ -180,10 +180,7 @@ class TestTheDiskRefuses:
             def __init__(self, file):
                 self.file, self.left = file, 100
 
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *error):
+            def close(self):
                 self.file.close()
 
             def write(self, data):

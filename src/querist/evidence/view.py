@@ -44,6 +44,11 @@ class View:
         return self._dataset.c
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether labels of these rows were bought and may be read."""
+        return self._labels is not None
+
+    @property
     def labels(self) -> Labels:
         """Labels aligned with `ids`.
 
