@@ -71,7 +71,7 @@ def main() -> None:
             moments = []
             for _ in range(options.kills):
                 process = start(options.study, store, workers)
-                moment = draw.uniform(0.15, 0.5) * seconds
+                moment = draw.uniform(0.1, 0.3) * seconds
                 time.sleep(moment)
                 os.killpg(process.pid, signal.SIGKILL)
                 moments.append(f"{moment:.1f} s{' (was done)' if process.wait() == 0 else ''}")

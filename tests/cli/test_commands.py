@@ -205,3 +205,12 @@ def test_the_demo_compares_and_never_imports_torch(tmp_path):
     assert len(verdicts) >= 8
     assert verdicts["typiclust"] == "better"
     assert set(verdicts) <= {*strategies.names(), "stochastic(margin)"}
+
+
+def test_a_study_with_nothing_to_compare_keeps_its_tables(study, capsys):
+    path, store = study
+    words = ["--store", store, "--workers", "1", "--set", "study.strategy=margin", "--json"]
+    assert main(["study", "run", path, *words]) == 0
+    answer = document(capsys)
+    assert answer["report"] is None
+    assert "random" in answer["note"]

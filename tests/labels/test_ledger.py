@@ -76,6 +76,16 @@ def test_a_write_torn_at_any_byte_is_forgiven(path, written):
         assert path.read_bytes() == written, f"continued after being torn at byte {cut}"
 
 
+def test_a_shorter_record_leaves_nothing_of_a_longer_torn_one(path, written):
+    long = Asked(round=1, purpose="query", ids=tuple(range(100, 160)))
+    JsonlLedger(path).append(long)
+    path.write_bytes(path.read_bytes()[:-3])
+    JsonlLedger(path).append(EVALUATED)
+    assert path.read_bytes().startswith(written)
+    assert path.read_bytes().count(b"\n") == 5
+    assert path.read_bytes().endswith(b'"}\n')
+
+
 def test_a_tear_inside_several_events_keeps_the_complete_ones(path):
     JsonlLedger(path).append(OPENED)
     first = path.stat().st_size

@@ -54,6 +54,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def append(self, events):
         self.ledger.append(*events)
         self.known += events
+        left = self.path.read_bytes().removeprefix(self.complete_lines())
+        assert not left, "something torn is left behind what was written"
 
     @rule()
     def reopen(self):

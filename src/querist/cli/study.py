@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from querist.cli.output import emit, err, out, progress
+from querist.errors import UsageError
 from querist.report.page import write_report
 from querist.report.study import results_of
 from querist.report.summary import summary_document, summary_table
@@ -100,14 +101,23 @@ def conclude(study: Study, as_json: bool, report: Path | None = None) -> None:
     """Write the report and print the verdicts; exit with 1 if runs failed."""
     results = results_of(study)
     path = report or study.folder / "report.html"
-    write_report(path, study=results)
     failed = sum(state.failed for state in study.status())
+    document = {"failed_runs": failed, "store": str(study.store.path)}
+    try:
+        write_report(path, study=results)
+        document |= {**summary_document(results), "report": str(path)}
+        shown = summary_table(results)
+    except UsageError as reason:
+        # The runs are worth keeping where there is nothing to compare them with.
+        document |= {"study": study.name, "report": None, "note": str(reason)}
+        shown = f"No verdicts: {reason}\nThe tables are in {study.folder}."
     if as_json:
-        emit({**summary_document(results), "report": str(path), "failed_runs": failed, "store": str(study.store.path)})
+        emit(document)
     else:
-        out.print(summary_table(results))
+        out.print(shown, highlight=False)
         _print_errors(study)
-        out.print(f"Report: {path}", highlight=False, soft_wrap=True)
+        if document["report"]:
+            out.print(f"Report: {path}", highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
