@@ -46,13 +46,17 @@ def atomic_write(target: Path) -> Iterator[AtomicFile]:
     except OSError as error:
         refuse_write(target, error)
     try:
-        with file:
+        try:
             yield AtomicFile(file, target)
             try:
                 file.flush()
                 os.fsync(file.fileno())
             except OSError as error:
                 refuse_write(target, error)
+        finally:
+            # Closing tries once more to write what the disk refused, and must not hide the error that says so.
+            with suppress(OSError):
+                file.close()
         try:
             temporary.replace(target)
             sync_folder(target.parent)

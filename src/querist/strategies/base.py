@@ -111,13 +111,18 @@ def card_of(strategy: Strategy) -> Card[Any]:
     return card or Card(name=type(strategy).__qualname__, component=type(strategy))
 
 
+def flags_of(strategy: Strategy) -> frozenset[str]:
+    """Return what a reader of results must know: the flags of a strategy and of those it wraps."""
+    parts = (getattr(strategy, field.name) for field in fields(strategy))  # pyright: ignore[reportArgumentType]
+    return card_of(strategy).flags.union(*(flags_of(part) for part in parts if isinstance(part, Strategy)))
+
+
 def require_unlabelled(strategy: Strategy, n_labelled: int) -> None:
     """Raise `UsageError` if there are labels and the strategy is flagged ``one_shot``."""
-    card = card_of(strategy)
-    if "one_shot" in card.flags and n_labelled:
+    if "one_shot" in flags_of(strategy) and n_labelled:
         raise UsageError(
-            f"{card.name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} items are "
-            "labelled. Start afresh for another budget, or take a strategy that goes on in batches."
+            f"{card_of(strategy).name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} items "
+            "are labelled. Start afresh for another budget, or take a strategy that goes on in batches."
         )
 
 

@@ -9,7 +9,7 @@ from querist.errors import BudgetError, NeedError, ScoreError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Logits, Need, Neighbours, Sealed
 from querist.registry import describe
-from querist.strategies.base import Scoring, State, choose
+from querist.strategies.base import Scoring, State, choose, flags_of
 from querist.testing.component import expect, fingerprint, skip
 from querist.testing.fresh import fresh_picks, standard_picks
 from querist.testing.spy import global_rng_untouched, recording
@@ -284,7 +284,7 @@ class StrategyContract(UnfriendlyRows):
         strategy = self.strategy()
         states = (State(), State(round=1, n_labelled=12, has_model=True))
         sealed = any(isinstance(need, Sealed) for state in states for need in strategy.needs_at(state))
-        flagged = "oracle" in getattr(getattr(strategy, "card", None), "flags", ())
+        flagged = "oracle" in flags_of(strategy)
         expect(not sealed or flagged, "it reads sealed labels; register it with flags=('oracle',).")
         expect(sealed or not flagged, "it is flagged 'oracle' but declares no `Sealed` need.")
 

@@ -8,7 +8,7 @@ from querist.errors import SelectionError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features, History, Labels, Neighbours, PretrainTrace, Sealed
 from querist.seeds import Key, Seed
-from querist.strategies.base import Scoring, Selection, State, Strategy, card_of, choose, resolved
+from querist.strategies.base import Scoring, Selection, State, Strategy, choose, flags_of, resolved
 from querist.testing.component import ComponentContract, expect, skip
 from querist.testing.fakes import fake_evidence
 from querist.testing.spy import SpyKey
@@ -45,7 +45,7 @@ class StrategyHarness(ComponentContract):
 
     def evidence(self, strategy: Strategy, **settings: Any) -> Evidence:
         """Return evidence for a strategy; override for needs outside the vocabulary. Settings of `fake_evidence`."""
-        if "one_shot" in card_of(strategy).flags:
+        if "one_shot" in flags_of(strategy):
             settings["labelled"] = 0  # the engine gives it nothing else
         return fake_evidence(strategy, **settings)
 
