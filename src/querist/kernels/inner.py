@@ -1,4 +1,4 @@
-"""Inner products of many rows with a few vectors, and their softmax; a row's bits do not depend on the rows beside it."""
+"""Inner products of many rows with a few vectors, and their softmax; a row's bits depend on no other row."""
 
 import numpy as np
 from numba import njit

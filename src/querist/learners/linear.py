@@ -26,12 +26,13 @@ UNSEEN = 1000.0
 class Linear(FrozenLearner):
     """Multinomial logistic regression on unit rows of frozen features, at any number of labels.
 
-    It minimises ``C * (sum of cross-entropies) + |W|^2 / 2`` to within 1e-4 of the optimum, always: one label per class
-    is no exception, and a solver that does not get there is an error. A class without labels has probability 0.
+    It minimises ``C * (sum of cross-entropies) + |W|^2 / 2`` (see `querist.kernels.logistic`) to within 1e-4 of the
+    optimum, always: one label per class is no exception, and a solver that does not get there is an error. A class
+    without labels has probability 0.
 
     The default of `C` was chosen among 1, 5, 20 and 100 by test accuracy on random labelled sets of 1 to 20 labels per
-    class of digits and of 64 principal components of Fashion-MNIST: 20 is within 1.4 points of the best everywhere but
-    on digits without principal components at 1 or 2 labels per class (3 points); 1 loses up to 36 points.
+    class of digits and of 64 principal components of Fashion-MNIST: 20 is within 1.3 points of the best, except on
+    digits without principal components at 1 to 5 labels per class (2 to 3.4 points behind 100); 1 loses up to 36 points.
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn.

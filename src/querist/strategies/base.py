@@ -121,8 +121,8 @@ def require_unlabelled(strategy: Strategy, n_labelled: int) -> None:
     """Raise `UsageError` if there are labels and the strategy is flagged ``one_shot``."""
     if "one_shot" in flags_of(strategy) and n_labelled:
         raise UsageError(
-            f"{card_of(strategy).name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} items "
-            "are labelled. Start afresh for another budget, or take a strategy that goes on in batches."
+            f"{card_of(strategy).name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} "
+            "items are labelled. Start afresh for another budget, or take a strategy that goes on in batches."
         )
 
 
