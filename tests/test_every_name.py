@@ -8,6 +8,7 @@ import pytest
 from querist.data.dataset import datasets
 from querist.data.memory import from_arrays
 from querist.encoders.base import encoders
+from querist.errors import UnmetNeedError
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import learners
 from querist.session.session import Session
@@ -53,10 +54,20 @@ def run(setting, rounds=2, b=12, **arguments):
     return session
 
 
+def learner_for(setting, name):
+    """The plain learner, or a committee for strategies that want draws."""
+    try:
+        Session(setting, strategy=name)
+    except UnmetNeedError:
+        return {"name": "committee", "members": 100}
+    return "linear"
+
+
 @pytest.mark.parametrize("name", strategies.names())
 def test_strategy(name, setting):
     one_shot = "one_shot" in strategies.card(name).flags
-    session = run(setting, strategy=name, initial=name if one_shot else "random", rounds=0 if one_shot else 2)
+    initial, rounds = (name, 0) if one_shot else ("random", 2)
+    session = run(setting, strategy=name, initial=initial, rounds=rounds, learner=learner_for(setting, name))
     assert len(session.book.evaluations) == (1 if one_shot else 3)
 
 

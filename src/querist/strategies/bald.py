@@ -1,0 +1,34 @@
+"""BALD: mutual information between a label and the draw that is right."""
+
+from dataclasses import dataclass
+
+from querist.arrays import Array
+from querist.evidence.evidence import Evidence
+from querist.kernels import draws
+from querist.strategies._draws import DrawsScoring
+from querist.strategies.base import register
+
+
+@register(
+    "bald",
+    cite="Houlsby et al. 2011, arXiv 1112.5745; Gal, Islam & Ghahramani, ICML 2017",
+    presets={"S2": {"k": 25}, "S3": {"k": 25}, "S4": {"k": 10}},
+)
+@dataclass(frozen=True, kw_only=True)
+class Bald(DrawsScoring):
+    """Wants the rows whose label would tell most about which draw of the model is right.
+
+    Identity: ``u_i = H(mean_k p^(k)_i) - mean_k H(p^(k)_i)``, in nats, between 0 and ``min(log k, log c)``; exactly 0
+    where all draws agree. Rows are scored one by one, so large batches are redundant: see `batch_bald`.
+
+    Attributes:
+        k: draws of a stochastic model, or members of a committee.
+    """
+
+    k: int = 25
+
+    def reason(self, utility: float) -> str:
+        return f"its label would tell {utility:.3f} nats about which draw of the model is right"
+
+    def score(self, ev: Evidence) -> Array:
+        return draws.mutual_information(self.draws(ev))

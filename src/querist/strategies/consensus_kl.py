@@ -1,0 +1,30 @@
+"""Mean divergence of the draws from their consensus."""
+
+from dataclasses import dataclass
+
+from querist.arrays import Array
+from querist.evidence.evidence import Evidence
+from querist.kernels import draws
+from querist.strategies._draws import DrawsScoring
+from querist.strategies.base import register
+
+
+@register("consensus_kl", cite="McCallum & Nigam, ICML 1998")
+@dataclass(frozen=True, kw_only=True)
+class ConsensusKl(DrawsScoring):
+    """Wants the rows where the draws are farthest from their mean.
+
+    Identity: ``u_i = mean_k KL(p^(k)_i || mean_k p^(k)_i)`` in nats. On the same draws this is `bald`, under the name
+    and with the small committee of query by committee.
+
+    Attributes:
+        k: draws of a stochastic model, or members of a committee.
+    """
+
+    k: int = 5
+
+    def reason(self, utility: float) -> str:
+        return f"the draws are {utility:.3f} nats away from their consensus"
+
+    def score(self, ev: Evidence) -> Array:
+        return draws.mean_divergence(self.draws(ev))
