@@ -1,0 +1,41 @@
+"""MaxHerding: coverage by a smooth kernel instead of balls."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from querist.errors import SpecError
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import Features
+from querist.kernels.coverage import gaussian
+from querist.seeds import Key
+from querist.strategies._coverage import COVERED, covering
+from querist.strategies.base import Picks, Strategy, register
+
+
+@register("max_herding", cite="Bae, Noh & Sutherland, ECCV 2024", presets={"paper": {"sigma": 1.0}})
+@dataclass(frozen=True, kw_only=True)
+class MaxHerding(Strategy):
+    """Wants the row that most raises the mean coverage of the pool by what is labelled or picked.
+
+    Identity: ``gain(x) = mean_n max(0, k(n, x) - max_(s in L u S) k(n, s))``, ``k = exp(-|f_n - f_x|^2 / sigma^2)`` on
+    unit-norm features. Nothing is subsampled. With a kernel that is 1 within a radius and 0 beyond it is `prob_cover`.
+
+    Attributes:
+        sigma: width of the kernel.
+    """
+
+    sigma: float = 1.0
+    needs: ClassVar = (Features(frame="all"),)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sigma < float("inf"):
+            raise SpecError(f"Expected sigma to be positive and finite, got {self.sigma}.")
+
+    def reason(self, utility: float) -> str:
+        return f"it raises the mean coverage of the pool by {utility:.3g}" if utility else COVERED
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        mean_N = np.full(len(ev.all), 1 / len(ev.all))
+        return covering(ev, ev[Features(frame="all")], gaussian(self.sigma), b, key, mean_N)
