@@ -1,13 +1,28 @@
 """Farthest-first traversal against brute force in float64."""
 
+from contextlib import contextmanager
 from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from querist.kernels import farthest_first as lazy, nearest
 from querist.kernels.farthest_first import farthest_first, nearest_to_mean
+from querist.kernels.workers import workers
 from querist.seeds import Seed
+
+
+@contextmanager
+def small_parts(members=5, block=3, chunk=2, direct=0):
+    """Pools, blocks and products so small that a handful of rows goes through every path of the lazy search."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (lazy, "POOL", 0), (lazy, "BLOCK", members),
+            (nearest, "BLOCK", block), (nearest, "CHUNK", chunk), (nearest, "DIRECT", direct),
+        ):  # fmt: skip
+            patch.setattr(module, name, value)
+        yield
 
 
 def squared(x):
@@ -107,8 +122,8 @@ def test_nearest_to_mean_equals_brute_force(world):
     best = nearest_to_mean(x, open_, tie)
     assert open_[best]
     assert gap[best] <= gap[open_].min() + 1e-12
-    tied = np.flatnonzero(open_ & (gap == gap[best]))
-    assert tie[best] <= tie[tied].min() or len(tied) == 1
+    tied = np.flatnonzero(open_ & (x == x[best]).all(axis=1))
+    assert tie[best] == tie[tied].min()
 
 
 def test_nearest_to_mean_breaks_ties_by_hash():
@@ -116,3 +131,98 @@ def test_nearest_to_mean_breaks_ties_by_hash():
     for seed in range(8):
         tie = Seed(seed).key().hash(np.arange(4))
         assert nearest_to_mean(x, np.ones(4, bool), tie) == tie[:2].argmin()
+
+
+@given(worlds(), st.data(), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
+def test_B2_renewed_pools_equal_brute_force(world, data, members, chunk, direct):
+    x, centres, open_, tie = world
+    b = data.draw(st.integers(0, int(open_.sum())))
+    with small_parts(members, 3, chunk, direct):
+        rows, far = farthest_first(x, centres, open_, tie, b)
+    expected, distance = brute(x, centres, open_, tie, b)
+    assert rows.tolist() == expected
+    np.testing.assert_allclose(far, distance, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("d", [1, 2, 7, 8, 33, 130])
+def test_B2_duplicates_go_by_hash_however_they_were_measured(dtype, d):
+    # Copies of one row meet centres in the first pass, in products of pools, and one by one: equal to the last bit.
+    rng = np.random.default_rng(d)
+    x = rng.normal(size=(60, d)).astype(dtype)[rng.integers(60, size=900)]
+    tie = Seed(d).key().hash(np.arange(900))
+    open_ = np.arange(900) >= 9
+    whole = farthest_first(x, np.arange(9), open_, tie, 400)
+    for members, direct in ((40, 0), (40, 4), (150, 0)):
+        with small_parts(members, 16, 8, direct):
+            rows, far = farthest_first(x, np.arange(9), open_, tie, 400)
+        assert rows.tolist() == whole[0].tolist()
+        assert far.tolist() == whole[1].tolist()
+
+
+def hostile(name):
+    """Points for which products in single precision say little or nothing."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3000, 12))
+    return {
+        "far from the origin": lambda: (x + 1e4).astype(np.float32),
+        "huge": lambda: (1e18 * x).astype(np.float32),
+        "beyond single precision": lambda: 1e120 * x,
+        "tiny": lambda: 1e-130 * x,
+        "subnormal": lambda: (1e-42 * x).astype(np.float32),
+        "one outlier": lambda: np.concatenate([x, [np.full(12, 1e30)]]).astype(np.float32),
+        "rare outliers": lambda: np.concatenate([x, 1e25 * rng.normal(size=(9, 12))]).astype(np.float32),
+        "mixed sizes": lambda: x * 10.0 ** rng.integers(-30, 30, size=(3000, 1)),
+        "constant columns": lambda: np.column_stack([x[:, :3], np.full((3000, 9), 1e6)]),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["far from the origin", "huge", "beyond single precision", "tiny", "subnormal", "one outlier", "rare outliers",
+     "mixed sizes", "constant columns"],
+)  # fmt: skip
+def test_N3_N4_lazy_search_is_exact_where_products_mislead(name):
+    x = hostile(name)
+    tie, open_ = Seed(0).key().hash(np.arange(len(x))), np.arange(len(x)) >= 50
+    with small_parts(200, 64, 16, 0):
+        rows, far = farthest_first(x, np.arange(50), open_, tie, 120)
+    expected, distance = brute(x, np.arange(50), open_, tie, 120)
+    np.testing.assert_allclose(far, distance, rtol=1e-9)
+    assert rows.tolist() == expected
+
+
+def test_B2_lazy_search_skips_most_of_the_work_and_stays_exact(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(20, 32))[rng.integers(20, size=6000)] + 0.3 * rng.normal(size=(6000, 32))).astype(np.float32)
+    tie, open_ = Seed(0).key().hash(np.arange(6000)), np.arange(6000) > 0
+    pairs = []
+    approach = nearest.Nearest._approach
+
+    def spy(self, x_m_d, near_m, met_m):
+        pairs.append(int((self._known - met_m).sum()))
+        approach(self, x_m_d, near_m, met_m)
+
+    monkeypatch.setattr(nearest.Nearest, "_approach", spy)
+    monkeypatch.setattr(lazy, "POOL", 600 * 128)
+    monkeypatch.setattr(lazy, "BLOCK", 600)
+    rows, far = farthest_first(x, np.array([0]), open_, tie, 300)
+    expected, distance = brute(x, np.array([0]), open_, tie, 300)
+    assert rows.tolist() == expected
+    np.testing.assert_allclose(far, distance, rtol=1e-12)
+    assert len(pairs) > 5
+    assert sum(pairs) < 0.5 * 6000 * 300
+
+
+def test_U2_U4_workers_files_and_half_precision_change_nothing(tmp_path):
+    x = np.random.default_rng(5).normal(size=(4000, 20)).astype(np.float16)
+    np.save(tmp_path / "x.npy", x)
+    tie, open_ = Seed(0).key().hash(np.arange(4000)), np.arange(4000) >= 30
+    results = []
+    for points, count in ((x.astype(np.float32), 1), (x, 3), (np.load(tmp_path / "x.npy", mmap_mode="r"), 2)):
+        with small_parts(300, 64, 16, 4), workers(count):
+            results.append(farthest_first(points, np.arange(30), open_, tie, 200))
+            assert nearest_to_mean(points, open_, tie) == nearest_to_mean(x, open_, tie)
+    for rows, far in results[1:]:
+        assert rows.tolist() == results[0][0].tolist()
+        assert far.tolist() == results[0][1].tolist()

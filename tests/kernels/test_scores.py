@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 from scipy.special import xlogy
 
 from querist.kernels import scores
+from querist.kernels.workers import workers
 
 ALL = [scores.entropy, scores.margin, scores.least_confidence]
 
@@ -76,7 +77,8 @@ def test_U4_blocks_change_nothing(score, monkeypatch):
     whole = score(p)
     for block in (1, 10, 100, 101):
         monkeypatch.setattr(scores, "BLOCK", block)
-        np.testing.assert_array_equal(score(p), whole)
+        with workers(1 + block % 3):
+            np.testing.assert_array_equal(score(p), whole)
 
 
 @pytest.mark.parametrize("score", ALL)
@@ -84,3 +86,27 @@ def test_return_float64_and_leave_the_input_alone(score):
     p = np.array([[0.75, 0.25]], np.float32)
     p.flags.writeable = False
     assert score(p).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("c", [1, 2, 3, 8, 9, 100, 1001])
+def test_B1_one_pass_equals_three_and_the_textbook(dtype, c):
+    p = np.random.default_rng(c).dirichlet(np.full(c, 0.3), size=200).astype(dtype)
+    p[:c][: len(p)] = np.eye(c, dtype=dtype)[: len(p)]
+    together = scores.uncertainty(p)
+    for values, score in zip(together, ALL, strict=True):
+        np.testing.assert_array_equal(values, score(p))
+        assert values.dtype == np.float64
+    exact = p.astype(np.float64)
+    ordered = np.sort(np.column_stack([np.zeros(200), exact]), axis=1)
+    np.testing.assert_allclose(together.entropy_n, -xlogy(exact, exact).sum(axis=1), rtol=1e-13, atol=1e-15)
+    np.testing.assert_array_equal(together.margin_n, ordered[:, -2] - ordered[:, -1])
+    np.testing.assert_array_equal(together.least_confidence_n, 1 - ordered[:, -1])
+    assert (together.entropy_n[: min(c, 200)] == 0).all()
+
+
+def test_N1_logarithms_are_right_over_the_whole_range():
+    p = np.concatenate([10.0 ** -np.arange(0, 307, 0.25), np.linspace(0.1, 1.0, 999), [0.5**0.5, 2.0**-0.5, 0.5, 0.25]])
+    p = np.concatenate([p, np.nextafter(p, 0), np.nextafter(p[p < 1], 1)])
+    # One column, so that nothing hides an error: entropy is -p log p.
+    np.testing.assert_allclose(scores.entropy(p[:, None]), -xlogy(p, p), rtol=1e-15, atol=0)

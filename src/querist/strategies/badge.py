@@ -32,13 +32,5 @@ class Badge(Strategy):
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         residual_n_c, embedding_n_d = ev[Gradients()]
-        return Picks(
-            *gradient_seeding(
-                residual_n_c,
-                embedding_n_d,
-                b,
-                key.hash(ev.candidates),
-                lambda step: key.child("step", step).uniform(ev.candidates),
-                bias=self.gradient == "bias_linear",
-            )
-        )
+        bias = self.gradient == "bias_linear"
+        return Picks(*gradient_seeding(residual_n_c, embedding_n_d, b, ev.candidates, key, bias=bias))
