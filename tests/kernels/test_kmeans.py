@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from querist.kernels import kmeans as module
 from querist.kernels.kmeans import Clusters, kmeans, medoids
+from querist.kernels.workers import workers
 from querist.seeds import Seed
 
 
@@ -123,6 +124,35 @@ def test_U4_block_size_does_not_matter(monkeypatch):
     parts = kmeans(x, 6, generator(), restarts=2)
     np.testing.assert_array_equal(whole.label_N, parts.label_N)
     np.testing.assert_allclose(whole.centres_k_d, parts.centres_k_d, atol=1e-12)
+
+
+@pytest.mark.parametrize("wide", [1, 1000])
+def test_U2_workers_change_no_bit(wide, monkeypatch):
+    monkeypatch.setattr(module, "WIDE", wide)
+    monkeypatch.setattr(module, "BLOCK", 30 * 64)
+    x = generator(3).normal(size=(900, 4)).astype(np.float32)
+    alone = kmeans(x, 30, generator(), restarts=2)
+    with workers(3):
+        together = kmeans(x, 30, generator(), restarts=2)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_searches_for_the_best_centre_agree_on_ties_too(dtype, monkeypatch):
+    x = generator(0).integers(-2, 3, size=(300, 2)).astype(dtype)
+    centres = np.concatenate([generator(1).integers(-2, 3, size=(20, 2)), [[0, 0], [0, 0]]]).astype(np.float64)
+    found = []
+    for wide in (1, 1000):
+        monkeypatch.setattr(module, "WIDE", wide)
+        label, score = np.full(300, -1, np.intp), np.empty(300)
+        module._assign(x, centres, label, score)
+        found.append((label, score))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    full = x @ centres.T - 0.5 * np.square(centres).sum(axis=1)
+    np.testing.assert_array_equal(found[0][0], full.argmax(axis=1))
+    np.testing.assert_array_equal(found[0][1], full.max(axis=1))
 
 
 def test_starts_are_sought_among_part_of_a_large_pool(monkeypatch):

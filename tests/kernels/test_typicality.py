@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from querist.kernels import typicality as module
 from querist.kernels.typicality import typical_rows, typicality
+from querist.kernels.workers import workers
 from querist.seeds import Seed
 
 
@@ -126,3 +128,29 @@ def test_duplicates_are_equally_typical_and_go_by_hash(dtype):
     rows, typical = typical_rows(x, np.zeros(12, int), np.ones(12, bool), ties(12, 4), 12)
     assert rows.tolist() == ties(12, 4).argsort().tolist()
     assert typical.tolist() == pytest.approx([1e5] * 11 + [0])
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e4, 1e18, 1e-30, 1e60])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_N3_products_rule_out_nobody_who_is_near(squared, scale, offset, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 17)
+    rng = np.random.default_rng(1)
+    x = (scale * (rng.normal(size=(120, 9)) + offset)).astype(np.float32 if scale < 1e50 else np.float64)
+    x[30:60] = x[:30] * (1 + 1.2e-7 * rng.integers(-1, 2, size=(30, 9)))
+    x[60:70] = x[5]
+    rows = rng.permutation(120)[:110]
+    expected = plain_typicality(x, rows, 12, squared)
+    np.testing.assert_allclose(typicality(x, rows, 12, squared=squared), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("resort", [False, True])
+def test_U2_workers_change_nothing(resort):
+    rng = np.random.default_rng(2)
+    x, label = rng.normal(size=(600, 5)).astype(np.float32), rng.integers(40, size=600)
+    open_ = rng.random(600) < 0.9
+    alone = typical_rows(x, label, open_, ties(600), 150, resort=resort)
+    with workers(3):
+        together = typical_rows(x, label, open_, ties(600), 150, resort=resort)
+    assert together[0].tolist() == alone[0].tolist()
+    assert together[1].tolist() == alone[1].tolist()

@@ -311,6 +311,18 @@ def test_another_writer_is_noticed_and_not_overwritten(path, written):
     again.append(EVALUATED)
 
 
+def test_another_writer_is_noticed_even_if_the_size_stays(path, written):
+    """What it wrote is as long as the torn line that was there before."""
+    JsonlLedger(path).append(Evaluated(checkpoint=7, n_labels=3, metrics={"accuracy": 0.25}))
+    path.write_bytes(path.read_bytes()[:-1])
+    mine, theirs = JsonlLedger(path), JsonlLedger(path)
+    theirs.append(Evaluated(checkpoint=7, n_labels=3, metrics={"accuracy": 0.5}))
+    after = path.read_bytes()
+    with pytest.raises(LedgerError, match="another process"):
+        mine.append(ASKED)
+    assert path.read_bytes() == after
+
+
 def test_a_ledger_that_was_removed_is_not_filled_with_zeros(path, written):
     ledger = JsonlLedger(path)
     path.unlink()

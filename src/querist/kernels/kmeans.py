@@ -8,9 +8,13 @@ import numpy.typing as npt
 from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels.jit import dense, jit
 from querist.kernels.threads import single_threaded_blas
+from querist.kernels.workers import each_block
 
 BLOCK = 2**20
 """Entries of the block of rows x centres that is in memory at a time; nothing of size N x k is stored."""
+
+WIDE = 128
+"""From so many centres on, numpy's search for the largest of a row is quicker than a loop."""
 
 SEEDED_ON = 10_000
 """Starts are sought among this many rows, or five per cluster if that is more."""
@@ -87,25 +91,38 @@ def _starts(x_N_d: Array, k: int, generator: np.random.Generator) -> Array:
 def _lloyd(x_N_d: Array, centres_k_d: Array, iterations: int) -> tuple[float, Array, Rows]:
     """Return the sum of ``<x, c> - |c|^2 / 2`` over rows (more is better), the centres and the labels."""
     N, k = len(x_N_d), len(centres_k_d)
-    rows = max(64, min(2048, BLOCK // k))
-    label_N = np.full(N, -1, np.intp)
-    score = np.empty((min(rows, N), k), x_N_d.dtype)
+    label_N, score_N = np.full(N, -1, np.intp), np.empty(N)
     fit = 0.0
     for iteration in range(iterations + 1):
-        total_k_d, count_k = np.zeros_like(centres_k_d), np.zeros(k)
-        weights_d_k = np.ascontiguousarray(centres_k_d.T, x_N_d.dtype)
-        half_k = 0.5 * np.square(weights_d_k).sum(axis=0)
-        moved, fit = 0, 0.0
-        for start in range(0, N, rows):
-            x_m_d = x_N_d[start : start + rows]
-            score_m_k = np.matmul(x_m_d, weights_d_k, out=score[: len(x_m_d)])
-            part = _absorb(x_m_d, score_m_k, half_k, label_N[start : start + rows], total_k_d, count_k)
-            moved, fit = moved + part[0], fit + part[1]
-        if not moved or iteration == iterations:
+        before_N = label_N.copy()
+        _assign(x_N_d, centres_k_d, label_N, score_N)
+        fit = float(score_N.sum())
+        if iteration == iterations or np.array_equal(label_N, before_N):
             break
+        total_k_d, count_k = np.zeros_like(centres_k_d), np.zeros(k)
+        # By one thread and in order of rows, so that the last bits are always the same.
+        _absorb(x_N_d, label_N, total_k_d, count_k)
         held = count_k > 0
         centres_k_d[held] = total_k_d[held] / count_k[held, None]
     return fit, centres_k_d, label_N
+
+
+def _assign(x_N_d: Array, centres_k_d: Array, label_N: Rows, score_N: Array) -> None:
+    """Fill the best centre of every row and its ``<x, c> - |c|^2 / 2``; blocks of rows are threads' own."""
+    N, k = len(x_N_d), len(centres_k_d)
+    weights_d_k = np.ascontiguousarray(centres_k_d.T, x_N_d.dtype)
+    half_k = 0.5 * np.square(weights_d_k).sum(axis=0)
+
+    def work(block: slice) -> None:
+        score_m_k = x_N_d[block] @ weights_d_k
+        if k < WIDE:
+            _best(score_m_k, half_k, label_N[block], score_N[block])
+            return
+        score_m_k -= half_k
+        label_N[block] = score_m_k.argmax(axis=1)
+        score_N[block] = np.take_along_axis(score_m_k, label_N[block][:, None], axis=1)[:, 0]
+
+    each_block(work, N, max(64, min(2048, BLOCK // k)))
 
 
 @jit
@@ -143,25 +160,26 @@ def _seed(x_m_d, uniform_k_q, rows):
 
 
 @jit
-def _absorb(x_m_d, score_m_k, half_k, label_m, total_k_d, count_k):
-    """Assign the rows of a block and add them to their clusters; return how many moved and the sum of best scores."""
-    m, d = x_m_d.shape
-    moved, fit = 0, 0.0
-    for i in range(m):
+def _best(score_m_k, half_k, label_m, best_m):
+    """Fill the largest of ``score - half`` of every row and its place, the first of several."""
+    for i in range(len(score_m_k)):
         score_k = score_m_k[i]
         best, most = 0, score_k[0] - half_k[0]
         for c in range(1, len(half_k)):
             score = score_k[c] - half_k[c]
             if score > most:
                 best, most = c, score
-        moved += label_m[i] != best
-        fit += most
-        label_m[i] = best
-        count_k[best] += 1.0
-        total_d, u = total_k_d[best], x_m_d[i]
-        for j in range(d):
+        label_m[i], best_m[i] = best, most
+
+
+@jit
+def _absorb(x_N_d, label_N, total_k_d, count_k):
+    """Add the rows to their clusters."""
+    for i in range(len(x_N_d)):
+        count_k[label_N[i]] += 1.0
+        total_d, u = total_k_d[label_N[i]], x_N_d[i]
+        for j in range(len(u)):
             total_d[j] += u[j]
-    return moved, fit
 
 
 @jit

@@ -10,7 +10,7 @@ from querist.errors import DataError, FitError
 from querist.kernels.logistic_solver import solve
 
 GRADIENT = 1e-5
-"""The norm of the gradient that counts as zero."""
+"""The norm of the gradient that counts as zero, unless ``C * l`` is above ten thousand."""
 
 
 class LinearHead(NamedTuple):
@@ -70,12 +70,13 @@ def fit_logistic(x_l_d: Array, y_l: Labels, c: int, penalty: float) -> LinearHea
     x = np.zeros((-(-l // 8) * 8, -(-d // 8) * 8))
     x[:l, :d] = x_l_d
     strength = float(penalty / 2 if len(seen) == 2 else penalty)
-    limit = max(GRADIENT, 1e-11 * strength * l)  # below the latter all is rounding
+    # Of the last, all is rounding; of the one before, curvature makes a large gradient of a small error.
+    limit = max(GRADIENT, 1e-7 * math.sqrt(strength * l), 1e-11 * strength * l)
     w, intercept[seen], gradient, steps = solve(x, number[y_l], len(seen), strength, limit)
     coef[seen] = w[:, :d]
     if not gradient <= limit:
         raise FitError(
-            f"logistic regression on {l} labels of {len(seen)} classes with C = {penalty:g} did not reach its optimum in "
-            f"{steps} steps. Look for features of very different scales, or lower C."
+            f"logistic regression on {l} labels of {len(seen)} classes with C = {penalty:g} did not reach its optimum "
+            f"in {steps} steps. Look for features of very different scales, or lower C."
         )
     return LinearHead(coef, intercept, steps)

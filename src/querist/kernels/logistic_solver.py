@@ -321,7 +321,7 @@ def solve(x, y, c, C, limit):
     fu, fa, g_rows, h_rows = fu_.reshape(c, q), fa_.reshape(c, m), g[:n].reshape(c, m), h[:n].reshape(c, m)
     loss, squares = C * _residual(F, y, r, top, total), 0.0
     _gradient(r, A, U, zt, C, h)
-    step, refresh, target, exactly, norm = 0, REFRESH, DECREMENT, True, math.inf
+    step, refresh, target, norm, exactly, stalled = 0, REFRESH, DECREMENT, math.inf, True, False
     while step < LIMIT:
         if step == refresh:
             _curvature(r, y, zt, C, exact)
@@ -338,11 +338,11 @@ def solve(x, y, c, C, limit):
             o = (step - known + j) % MEMORY
             _add(f, alpha[o] - rho[o] * _dot(changes[o], f_dual), steps[o])
         slope = -_dot(h, f_dual)
-        if not slope < -target:
+        if stalled or not slope < -target:
             if exactly:
                 _times(h_rows, rest_t, part, False)
                 norm = math.sqrt(_dot(h[n:], h[n:]) + _dot(part_, part_))
-                if norm <= limit or not slope < 0.0:
+                if stalled or norm <= limit or not slope < 0.0:
                     break
                 target *= 0.01
             else:
@@ -381,8 +381,9 @@ def solve(x, y, c, C, limit):
         _shift(none, -t, f, steps[o])
         _shift(h_new, -1.0, h, changes[o])
         bend = _dot(steps[o, :full], changes[o])
-        if not bend > 0.0:
-            break
+        if not bend > 0.0:  # nothing but rounding is left
+            stalled = True
+            continue
         rho[o] = 1.0 / bend
         squares, loss = squares + t * (t * square - 2.0 * cross), new
         _add(F_, -t, move_)

@@ -1,11 +1,22 @@
 """Typicality: how close a point is to its nearest neighbours within its cluster, and the picks that follow."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels.jit import dense, jit
+from querist.kernels.workers import each_block
+
+BLOCK = 256
+"""Members of a cluster compared with all others at a time."""
+
+WAVE = 8
+"""Clusters that one thread takes at a time."""
+
+Entry: TypeAlias = tuple[int, int, int, Rows]
+"""A cluster in the queue: closed members, minus its size, its smallest hash, open members."""
 
 
 def typicality(x_N_d: Array, rows: Rows, k: int, *, squared: bool = False) -> Array:
@@ -20,8 +31,17 @@ def typicality(x_N_d: Array, rows: Rows, k: int, *, squared: bool = False) -> Ar
     k = min(k, len(rows) - 1)
     if k < 1:
         return np.zeros(len(rows))
-    mean_m = np.empty(len(rows))
-    _mean_near(dense(x_N_d), rows, k, squared, mean_m)
+    x_m_d, mean_m = dense(x_N_d[rows]), np.empty(len(rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        c_m_d = (x_m_d - x_m_d.mean(axis=0, dtype=np.float64)).astype(np.float32)
+        c2_m = np.einsum("md,md->m", c_m_d, c_m_d, dtype=np.float64)
+    # A product tells who cannot be among the nearest, unless squares leave the range of float32; see `Nearest`.
+    within = 1e-20 < c2_m.max() < 1e30
+    slack = 2.0 * (x_m_d.shape[1] + 8) * 2.0**-24 if within else np.inf
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        product_p_m = c_m_d[part] @ c_m_d.T if within else np.zeros((len(rows[part]), len(rows)), np.float32)
+        _mean_near(x_m_d, product_p_m, c2_m, slack, start, k, squared, mean_m[part])
     return 1.0 / (mean_m + 1e-5)
 
 
@@ -64,9 +84,19 @@ def typical_rows(
     queue = sorted((entry for entry in queue if len(entry[3])), key=lambda entry: entry[:3])
     picked: list[int] = []
     utility: list[float] = []
+    known: dict[int, Array] = {}
+
+    def look(entry: Entry) -> Array:
+        rows = entry[3]
+        return typicality(x_N_d, rows, min(neighbours, max(1, len(rows) // 2)), squared=distance == "squared")
+
     while queue and len(picked) < b:
+        if queue[0][2] not in known:
+            # Visits to different clusters do not touch one another, so all that may come next are prepared together.
+            wave = [entry for entry in queue[: b - len(picked)] if entry[2] not in known]
+            known |= zip((entry[2] for entry in wave), _each(look, wave), strict=True)
         labelled, size, tie, rows = queue.pop(0)
-        typical = typicality(x_N_d, rows, min(neighbours, max(1, len(rows) // 2)), squared=distance == "squared")
+        typical = known.pop(tie)
         best = int(np.lexsort((tie_N[rows], -typical))[0])
         picked.append(int(rows[best]))
         utility.append(float(typical[best]))
@@ -77,26 +107,53 @@ def typical_rows(
     return np.array(picked, np.intp), np.array(utility)
 
 
+def _each(look: Callable[[Entry], Array], wave: list[Entry]) -> list[Array]:
+    """Return what `look` says of every entry, several at a time where workers are allowed."""
+    found: list[Array] = [np.empty(0)] * len(wave)
+
+    def work(block: slice) -> None:
+        found[block] = [look(entry) for entry in wave[block]]
+
+    each_block(work, len(wave), WAVE)
+    return found
+
+
 @jit
-def _mean_near(x_N_d, rows, k, squared, mean_m):
-    """Fill `mean_m` with the mean distance of every member to its k nearest others, kept sorted while scanning."""
-    d = x_N_d.shape[1]
+def _put(value, near_k):
+    """Insert a value into a sorted list of the smallest, if it belongs there."""
+    place = len(near_k) - 1
+    if value < near_k[place]:
+        while place > 0 and near_k[place - 1] > value:
+            near_k[place] = near_k[place - 1]
+            place -= 1
+        near_k[place] = value
+
+
+@jit
+def _mean_near(x_m_d, product_p_m, c2_m, slack, start, k, squared, mean_p):
+    """Fill the mean distance of members from `start` on to their k nearest others."""
+    m, d = x_m_d.shape
     near_k = np.empty(k)
-    for i in range(len(rows)):
-        u = x_N_d[rows[i]]
+    for p in range(len(mean_p)):
+        i, product_m = start + p, product_p_m[p]
+        u = x_m_d[i]
+        limit = np.inf
+        if slack < np.inf:
+            near_k[:] = np.inf
+            for other in range(m):
+                if other != i:
+                    _put((1.0 + slack) * (c2_m[i] + c2_m[other]) - 2.0 * np.float64(product_m[other]), near_k)
+            # The k-th smallest of upper bounds: nobody farther than that for certain is among the k nearest.
+            limit = near_k[k - 1] + 1e-30
         near_k[:] = np.inf
-        for other in range(len(rows)):
-            if other == i:
+        for other in range(m):
+            least = (1.0 - slack) * (c2_m[i] + c2_m[other]) - 2.0 * np.float64(product_m[other])
+            if other == i or (slack < np.inf and least > limit):
                 continue
-            v = x_N_d[rows[other]]
+            v = x_m_d[other]
             gap = 0.0
             for j in range(d):
                 difference = np.float64(u[j]) - np.float64(v[j])
                 gap += difference * difference
-            if gap < near_k[k - 1]:
-                place = k - 1
-                while place > 0 and near_k[place - 1] > gap:
-                    near_k[place] = near_k[place - 1]
-                    place -= 1
-                near_k[place] = gap
-        mean_m[i] = near_k.mean() if squared else np.sqrt(near_k).mean()
+            _put(gap, near_k)
+        mean_p[p] = near_k.mean() if squared else np.sqrt(near_k).mean()

@@ -57,7 +57,7 @@ class JsonlLedger:
         self._events: list[Event] = []
         self._chain = ""
         self._size = 0  # bytes of complete, verified lines
-        self._found = 0  # bytes in the file when we last looked, a torn line included
+        self._tail = b""  # what was found behind them: nothing, or a torn line
         if self.path.exists():
             self._read()
 
@@ -86,12 +86,13 @@ class JsonlLedger:
 
     def _write(self, data: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if (now := os.fstat(handle).st_size) != self._found:
+            expected = self._size + len(self._tail)
+            if os.fstat(handle).st_size != expected or _read_from(handle, self._size, len(self._tail)) != self._tail:
                 raise LedgerError(
-                    f"{self.path} has {now} bytes instead of {self._found}: another process changed it since it was "
-                    "read. Nothing was written. Open the ledger again to go on from what it holds now."
+                    f"{self.path} is no longer what was read: another process changed it. Nothing was written. "
+                    "Open the ledger again to go on from what it holds now."
                 )
             try:
                 os.ftruncate(handle, self._size)
@@ -104,12 +105,13 @@ class JsonlLedger:
                 os.fsync(handle)
                 if not self._size:
                     sync_folder(self.path.parent)  # the file is new
+                self._tail = b""
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(handle, self._size)
+                with contextlib.suppress(OSError):
+                    self._tail = _read_from(handle, self._size, len(data))
                 raise
-            finally:
-                self._found = os.fstat(handle).st_size
         finally:
             os.close(handle)
 
@@ -118,7 +120,6 @@ class JsonlLedger:
             data = self.path.read_bytes()
         except OSError as error:
             raise LedgerError(f"cannot read {self.path}: {error.strerror}.") from error
-        self._found = len(data)
         *lines, tail = data.split(b"\n")  # the tail is empty, or a line that was never completed
         for number, line in enumerate(lines, start=1):
             try:
@@ -128,6 +129,7 @@ class JsonlLedger:
                 body = text[: text.rindex(',"chain"')] + "}"
             except (ValueError, KeyError, AttributeError, TypeError):
                 if number == len(lines) and not tail and _is_torn(line):
+                    self._tail = line + b"\n"
                     return
                 raise LedgerCorruptError(self._damage(number, "is not a complete record")) from None
             if chain != _link(self._chain, body):
@@ -137,6 +139,7 @@ class JsonlLedger:
             self._size += len(line) + 1
         if not _is_torn(tail):
             raise LedgerCorruptError(self._damage(len(lines) + 1, "goes on after a complete record"))
+        self._tail = tail
 
     def _damage(self, number: int, what: str) -> str:
         return (
@@ -152,6 +155,11 @@ def _is_torn(line: bytes) -> bool:
     """Return whether a write cut short can leave this: a tear never has anything behind a complete record."""
     complete = _LINK.search(line)
     return complete is None or complete.end() == len(line)
+
+
+def _read_from(handle: int, start: int, count: int) -> bytes:
+    os.lseek(handle, start, os.SEEK_SET)
+    return os.read(handle, count)
 
 
 def _link(chain: str, body: str) -> str:
