@@ -321,12 +321,12 @@ def solve(x, y, c, C, limit):
     fu, fa, g_rows, h_rows = fu_.reshape(c, q), fa_.reshape(c, m), g[:n].reshape(c, m), h[:n].reshape(c, m)
     loss, squares = C * _residual(F, y, r, top, total), 0.0
     _gradient(r, A, U, zt, C, h)
-    step, refresh, target, norm, exactly, stalled = 0, REFRESH, DECREMENT, math.inf, True, False
+    step, refresh, target, norm, exactly, stalled, born = 0, REFRESH, DECREMENT, math.inf, True, False, 0
     while step < LIMIT:
         if step == refresh:
             _curvature(r, y, zt, C, exact)
             refresh *= 6
-        known = min(step, MEMORY)
+        known = min(step - born, MEMORY)
         _shift(h, 0.0, h, g)
         for j in range(known):
             o = (step - 1 - j) % MEMORY
@@ -366,7 +366,8 @@ def solve(x, y, c, C, limit):
             _add(h_new[:n], -t, fa_)
             now = -_dot(h_new, f_dual)
             # Near the optimum the loss is all rounding, so a rise within it is no reason to search on.
-            if abs(now) <= 0.3 * abs(slope) and (now <= 0.0 or new <= loss + 1e-10 * abs(loss)):
+            near = abs(now) <= 0.3 * abs(slope) and (now <= 0.0 or new <= loss + 1e-10 * abs(loss))
+            if near or (t >= 30.0 and now <= 0.0):
                 break
             if now > 0.0:
                 high, high_slope = t, now
@@ -381,8 +382,8 @@ def solve(x, y, c, C, limit):
         _shift(none, -t, f, steps[o])
         _shift(h_new, -1.0, h, changes[o])
         bend = _dot(steps[o, :full], changes[o])
-        if not bend > 0.0:  # nothing but rounding is left
-            stalled = True
+        if not bend > 0.0:  # all rounding: begin the model anew, or nothing is left to gain
+            stalled, born = born == step, step
             continue
         rho[o] = 1.0 / bend
         squares, loss = squares + t * (t * square - 2.0 * cross), new

@@ -32,7 +32,7 @@ class Linear(FrozenLearner):
 
     The default of `C` was chosen among 1, 5, 20 and 100 by test accuracy on random labelled sets of 1 to 20 labels per
     class of digits and of 64 principal components of Fashion-MNIST: 20 is within 1.3 points of the best, except on
-    digits without principal components at 1 to 5 labels per class (2 to 3.4 points behind 100); 1 loses up to 36 points.
+    digits without principal components at 1 to 5 labels per class (2 to 3.4 points behind 100). 1 loses up to 36.
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn.
