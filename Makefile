@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench-session bench-fit study-fashion clean
+.PHONY: demo test lint docs bench-fit bench-session bench-selection peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
@@ -25,14 +25,19 @@ docs: $(STAMP)
 	$(BIN)/mkdocs build --strict
 
 bench-fit: $(STAMP)
-	$(BIN)/python benchmarks/fit_many.py
+	$(BIN)/python benchmarks/fit_many.py benchmarks/results/fit_many.json
 
-# The peer goes into an environment of its own, so that it replaces nothing of ours.
-bench-session: $(STAMP)
+bench-session: peers
+	.venv-peers/bin/python benchmarks/session_rounds.py benchmarks/results/session_rounds.json
+
+bench-selection: peers
+	.venv-peers/bin/python benchmarks/selection.py
+
+# Peers go into an environment of their own and bring no dependencies, so that they replace nothing of ours.
+peers: constraints.txt
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install -q -c constraints.txt -e . makefun matplotlib
-	.venv-peers/bin/pip install -q --no-deps scikit-activeml
-	.venv-peers/bin/python benchmarks/session_rounds.py benchmarks/results/session_rounds.json
+	.venv-peers/bin/pip install -q --no-deps scikit-activeml faiss-cpu modAL-python small-text
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

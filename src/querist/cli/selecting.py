@@ -1,6 +1,7 @@
 """``querist select``: what to label next, from a file of features."""
 
 import csv
+import os
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from querist.data.dataset import Dataset, datasets
 from querist.data.files import as_labels
 from querist.errors import DataError
 from querist.files import write_bytes
+from querist.kernels.workers import workers
 from querist.labels.events import QUERY
 from querist.labels.oracle import Query, SimulatedOracle
 from querist.session.session import Session
@@ -50,7 +52,8 @@ def select(
     with progress("features", transient=True) as tick:
         session = Session(Setting(data, features, progress=tick), learner=learner, strategy=strategy, seed=seed)
         session.adopt(_by_id(data, known) if known else _own_labels(data))
-        query = session.ask(budget)
+        with workers(os.cpu_count() or 1):
+            query = session.ask(budget)
     asked = session.book.asked[-1]
     chooser = session.strategy if asked.purpose == QUERY else session.initial
     if chooser is not session.strategy:

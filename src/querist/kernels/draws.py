@@ -222,7 +222,7 @@ def _vote(p_k_w, c, votes_w):
             tied = 0
             for j in range(c):
                 tied += p_c[j] == top
-            share = np.floor(2.0**30 / tied + 0.5) * 2.0**-30
+            share = 1.0 / tied
             for j in range(c):
                 votes_c[j] += share if p_c[j] == top else 0.0
 

@@ -342,9 +342,12 @@ def solve(x, y, c, C, limit):
             if exactly:
                 _times(h_rows, rest_t, part, False)
                 norm = math.sqrt(_dot(h[n:], h[n:]) + _dot(part_, part_))
-                if stalled or norm <= limit or not slope < 0.0:
+                if stalled or norm <= limit or (born == step and not slope < 0.0):
                     break
                 target *= 0.01
+                if not slope < 0.0:  # the model is all rounding and begins anew
+                    born = step
+                    continue
             else:
                 # The logits gathered rounding errors step by step. They are taken anew from the coefficients.
                 _times(A, rest_t, part, False)
@@ -382,7 +385,7 @@ def solve(x, y, c, C, limit):
         _shift(none, -t, f, steps[o])
         _shift(h_new, -1.0, h, changes[o])
         bend = _dot(steps[o, :full], changes[o])
-        if not bend > 0.0:  # all rounding: begin the model anew, or nothing is left to gain
+        if not bend > 0.0:  # and if it was new, nothing is left to gain
             stalled, born = born == step, step
             continue
         rho[o] = 1.0 / bend

@@ -1,5 +1,6 @@
 """Arrays in, ids out: one query from arrays you already have, without a dataset, a learner or a loop."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from querist.evidence.needs import Draws, Embeddings, Factors, Features, Gradien
 from querist.evidence.plan import plan
 from querist.evidence.provider import Offer
 from querist.kernels.threads import single_threaded_blas
+from querist.kernels.workers import workers
 from querist.seeds import Seed
 from querist.strategies.base import (
     Selection,
@@ -101,7 +103,7 @@ def select(
     if c is None and any(isinstance(need, Labels) for need in chosen.sources):
         raise UsageError(f"strategy {name!r} needs labels, and the labels seen may lack a class: pass classes=C.")
     candidates = np.setdiff1d(np.arange(n_all), taken, assume_unique=True)
-    with single_threaded_blas():
+    with single_threaded_blas(), workers(os.cpu_count() or 1):
         values = {need: source.provide(need, candidates) for need in chosen.sources}
         evidence = Evidence(candidates, values, labelled=taken, c=c or 1)
         return choose(built, evidence, budget, Seed(seed).child("select", name).key())
