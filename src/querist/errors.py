@@ -10,6 +10,7 @@
     │   │   └── EditedStudyError        a stored study's settings were changed; shows the difference
     │   ├── BudgetError                 more picks asked for than there are candidates, or fewer than one
     │   └── DataError                   arrays or files that are not what they should be
+    │       └── UndeclaredClassesError  nothing is labelled and nobody said which classes there are
     ├── NeedError (LookupError)         evidence was read that was not declared
     ├── UnmetNeedError (UsageError)     nothing at hand can provide a declared need; says what would
     ├── SelectionError                  a strategy broke its contract: rows repeated, out of range, too few
@@ -81,6 +82,10 @@ class BudgetError(UsageError):
 
 class DataError(UsageError):
     """Arrays or files that are not what they should be."""
+
+
+class UndeclaredClassesError(DataError):
+    """Nothing is labelled, so the classes cannot be read off the labels, and nobody declared them."""
 
 
 class NeedError(QueristError, LookupError):

@@ -13,7 +13,7 @@ from querist.cli.output import emit, err, number, out, progress
 from querist.data.columnfiles import read_csv
 from querist.data.dataset import Dataset, datasets
 from querist.data.files import as_labels
-from querist.errors import DataError
+from querist.errors import DataError, UndeclaredClassesError
 from querist.files import write_bytes
 from querist.kernels.workers import workers
 from querist.labels.events import QUERY
@@ -88,10 +88,7 @@ def _open(source: str, classes: list[str] | None, prefix: str | None) -> Dataset
         return datasets.build({**spec, "classes": classes})
     try:
         return datasets.build(spec)
-    except DataError as error:
-        # Only the missing classes of an unlabelled file are mended here; everything else is the user's to mend.
-        if "class" not in str(error):
-            raise
+    except UndeclaredClassesError:
         return datasets.build({**spec, "classes": UNDECLARED})
 
 

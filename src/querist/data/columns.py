@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from querist.arrays import Labels, some
 from querist.data.manifest import POOL, SPLITS, TEST, VALIDATION
-from querist.errors import DataError, suggest
+from querist.errors import DataError, UndeclaredClassesError, suggest
 from querist.seeds import Seed
 
 UNLABELLED = -1
@@ -37,7 +37,9 @@ def class_numbers(
     declared = None if classes is None else tuple(classes)
     if labels is None:
         if declared is None:
-            raise DataError(f"{where}: without labels the classes must be declared, e.g. classes=('cat', 'dog').")
+            raise UndeclaredClassesError(
+                f"{where}: without labels the classes must be declared, e.g. classes=('cat', 'dog')."
+            )
         return np.full(n, UNLABELLED, dtype=np.int64), declared
     # As objects, for numpy would turn the mixed list [0, "a"] into strings without a word.
     column = np.asarray(labels) if hasattr(labels, "__array__") else np.array(labels, dtype=object)
@@ -73,7 +75,9 @@ def _from_numbers(numbers: Labels, declared: tuple[str, ...] | None, where: str)
     if declared is None:
         present = np.unique(numbers[numbers >= 0])
         if not len(present):
-            raise DataError(f"{where}: no item is labelled, so the classes must be declared, e.g. classes=('a', 'b').")
+            raise UndeclaredClassesError(
+                f"{where}: no item is labelled, so the classes must be declared, e.g. classes=('a', 'b')."
+            )
         gaps = np.flatnonzero(present != np.arange(len(present)))
         if len(gaps):
             raise DataError(
@@ -96,7 +100,9 @@ def _from_names(
     if declared is None:
         declared = tuple(sorted({name for name in names if name is not None}))
         if not declared:
-            raise DataError(f"{where}: no item is labelled, so the classes must be declared, e.g. classes=('a', 'b').")
+            raise UndeclaredClassesError(
+                f"{where}: no item is labelled, so the classes must be declared, e.g. classes=('a', 'b')."
+            )
     number = {name: i for i, name in enumerate(declared)}
     for row, name in enumerate(names):
         if name is not None and name not in number:
