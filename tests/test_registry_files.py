@@ -96,7 +96,8 @@ def test_listing_our_strategies_imports_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(strategies.names())
+    ours = [c for c in strategies.cards() if c.component.__module__.startswith("querist.")]  # tests register more
+    assert int(done.stdout) == len(ours)
 
 
 def test_every_name_in_our_files_is_what_the_file_registers():
