@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -43,6 +44,8 @@ def kill_group(child):
         os.killpg(child.pid, signal.SIGKILL)
     for lock in Path("/dev/shm").glob(f"sem.loky-{child.pid}-*"):  # nobody is left to tidy up
         lock.unlink()
+    for folder in Path("/dev/shm").glob(f"joblib_memmapping_folder_{child.pid}_*"):
+        shutil.rmtree(folder)
 
 
 def kill_when(child, store, size):

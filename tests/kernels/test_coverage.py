@@ -32,10 +32,10 @@ def added(like, weight, covered):
 def follow(like, weight, centres, open_, tie, rows, gains):
     """Walk along picks; at each step they must be the best there is, and of several the smallest hash.
 
-    Similarities are rounded to 2^-40 of the largest weight, so that much per row is free.
+    Similarities are rounded to 2^-39 of the largest weight, so that much per row is free.
     """
     covered, open_ = like[:, centres].max(axis=1, initial=0), open_.copy()
-    slack = len(like) * 2.0**-40 * weight.max(initial=1e-300)
+    slack = len(like) * 2.0**-39 * weight.max(initial=1e-300)
     for row, gain in zip(rows, gains, strict=True):
         now = added(like, weight, covered)
         assert gain == pytest.approx(now[row], rel=1e-9, abs=slack)
@@ -98,7 +98,7 @@ def clouds(n, d=8, seed=0, dtype=np.float32):
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize(("n", "dtype"), [(64, np.float32), (193, np.float64), (700, np.float32)])
+@pytest.mark.parametrize(("n", "dtype"), [(64, np.float32), (193, np.float64), (330, np.float32)])
 @pytest.mark.parametrize("labelled", [0, 30])
 def test_M11_equals_naive_greedy_on_clouds_to_the_end(name, n, dtype, labelled):
     x, tie = clouds(n, dtype=dtype), Seed(1).key().hash(np.arange(n))

@@ -140,6 +140,16 @@ def test_the_order_of_draws_and_classes_is_irrelevant(draws, random):
         np.testing.assert_array_equal(score(shuffled), score(draws), "patterns of votes that are alike must be ties")
 
 
+def test_N6_shares_of_votes_add_up_alike_in_any_order():
+    """Thirds, fifths and sevenths, added up in plain floating point, would not."""
+    rng = np.random.default_rng(0)
+    tied = rng.permutation([1, 2, 3, 3, 5, 5, 6, 7, 7, 7])
+    draws = [np.where(np.arange(8) < t, 1.0, 0.0)[None] / t for t in tied]
+    for score in (variation_ratio, vote_entropy):
+        values = {score([draws[j] for j in rng.permutation(10)])[0] for _ in range(50)}
+        assert len(values) == 1
+
+
 @given(members(most_draws=1))
 def test_one_draw_is_the_plain_score(draws):
     np.testing.assert_allclose(entropy_of_mean(draws), scores.entropy(draws[0]), atol=1e-14)

@@ -144,6 +144,23 @@ def test_lazy_evaluation_picks_what_full_evaluation_picks(k, c, monkeypatch):
         assert gain[step] == pytest.approx(full.max(), abs=1e-12)
 
 
+def test_the_best_is_found_in_double_precision():
+    """Rows that single precision cannot tell apart: the hash must not choose among them."""
+    draws = members(6, 40, 3, seed=2)
+    first = joint_information(draws, 1, ties(40), samples=99, generator=never)[0][0]
+    wanted = joint_information(draws, 2, ties(40), samples=99, generator=never)[0][1]
+    blend = np.linspace(0, 3e-8, 8)[:, None]  # towards a row that tells more or less
+    near = [np.concatenate([p[[first]], (1 - blend) * p[wanted] + blend * p[0]]) for p in draws]
+    exact = gains(near, outcomes_of(near, [0], 99), np.arange(1, 9))
+    assert len(set(exact.astype(np.float32))) < 8
+    for seed in range(10):
+        rows, gain = joint_information(
+            [np.roll(p, seed, axis=0) for p in near], 2, ties(9, seed), samples=99, generator=never
+        )
+        assert (rows - seed) % 9 == pytest.approx([0, 1 + exact.argmax()])
+        assert gain[1] == exact.max()
+
+
 def test_lazy_evaluation_leaves_most_rows_alone(monkeypatch):
     evaluated, compute = [], module._approximate_gains
     monkeypatch.setattr(module, "FIRST", 32)
@@ -236,14 +253,21 @@ def test_M2_sampled_batches_are_as_good_as_exact_ones():
         assert rows[:4].tolist() == exact[:4].tolist()
 
 
-def test_sampled_gains_vanish_when_nothing_is_left_to_learn():
-    """Also where the samples happen to favour one draw: their mean belief is what the entropies are weighed by."""
-    certain = np.eye(3)[:, None, :].repeat(2, axis=1)
-    rest = np.random.default_rng(0).dirichlet(np.ones(3), size=(3, 20))
-    draws = list(np.concatenate([certain, rest], axis=1))
-    outcomes = outcomes_of(draws, [0, 5], 2, streams())
+def test_sampled_gains_are_mean_divergences_of_beliefs():
+    """Of every sample the information its own belief leaves: never negative, and nothing where a belief is certain."""
+    draws = members(3, 12, 4, seed=7)
+    outcomes = outcomes_of(draws, range(6), 9, streams())
     assert outcomes.sampled
-    np.testing.assert_allclose(gains(draws, outcomes, np.arange(2, 22)), 0, atol=1e-14)
+    p = np.stack(draws)
+    expected = []
+    for i in range(12):
+        mixture = outcomes.belief_k_m.T @ p[:, i]
+        own = outcomes.belief_k_m.T @ xlogy(p[:, i], p[:, i]).sum(axis=1)
+        expected.append((own - xlogy(mixture, mixture).sum(axis=1)).mean())
+    np.testing.assert_allclose(gains(draws, outcomes, np.arange(12)), expected, atol=1e-13)
+    assert min(expected) > 0
+    certain = Outcomes(np.array([0.9, 0.1]), np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), True)
+    np.testing.assert_allclose(gains(draws, certain, np.arange(12)), 0, atol=1e-14)
 
 
 @pytest.mark.parametrize(("k", "samples", "expected"), [(4, 100, 100), (3, 100, 99), (7, 2, 7)])

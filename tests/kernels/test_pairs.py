@@ -58,11 +58,14 @@ def test_first_gains_equal_a_sum_over_all_pairs(name, n):
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 31, 32, 33, 64, 70])
 def test_every_dimension_counts_also_where_far_blocks_are_left_early(d):
     x = np.random.default_rng(d).normal(size=(150, d)).astype(np.float32)
-    sigma = 0.3 * np.sqrt(d)
-    gain = np.zeros(150, np.int64)
-    pairs.first_gains(x, np.full(150, pairs.UNIT), np.zeros(150), *gaussian(sigma), 0, 150, gain)
-    expected = np.exp(-squared(x) / sigma**2).sum(axis=0)
-    np.testing.assert_allclose(gain / pairs.UNIT, expected, atol=150 * 2.0**-40)
+    sigma, delta = 0.3 * np.sqrt(d), 1.1 * np.sqrt(d)
+    for similarity, expected in (
+        (gaussian(sigma), np.exp(-squared(x) / sigma**2)),
+        (top_hat(delta), squared(x) < delta**2),
+    ):
+        gain = np.zeros(150, np.int64)
+        pairs.first_gains(x, np.full(150, pairs.UNIT), np.zeros(150), *similarity, 0, 150, gain)
+        np.testing.assert_allclose(gain / pairs.UNIT, expected.sum(axis=0), atol=150 * 2.0**-40)
 
 
 @pytest.mark.parametrize("sigma", [1e-30, 1e-4, 1e-2, 0.3, 1.0, 30.0, 1e30])
@@ -149,6 +152,9 @@ def test_risen_rows_are_those_covered_better_and_no_others(name, n):
     expected = np.rint(weight * like(x, name)[:, pick])
     assert rows[:count].tolist() == np.flatnonzero(expected > best).tolist()
     np.testing.assert_allclose(value[:count], expected[rows[:count]], atol=1)
+    count = pairs.risen(x, pick, weight, np.maximum(expected - 2, 0), *KERNELS[name][:2], rows, value)
+    assert rows[:count].tolist() == np.flatnonzero(expected).tolist()
+    assert pairs.risen(x, pick, weight, expected + 2, *KERNELS[name][:2], rows, value) == 0
 
 
 @pytest.mark.parametrize("n", SIZES)

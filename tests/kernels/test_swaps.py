@@ -119,6 +119,9 @@ def test_what_is_kept_up_to_date_equals_a_fresh_start_after_every_swap(labelled,
     assert (np.diff(sums) < 0).all()
     for gain, centres in seen[:: max(1, len(seen) // 10)]:
         assert gain.tolist() == Coverage(x, closeness(2.0), centres).gain_N.tolist()
+    for out in rows:
+        others = apart[:, [*range(labelled), *np.setdiff1d(rows, [out])]].min(axis=1)
+        assert np.minimum(others[:, None], apart[:, open_]).sum(axis=0).min() >= sums[-1] - 1e-9
     nearest = apart[:, [*range(labelled), *rows]].argmin(axis=1)
     assert size.tolist() == np.bincount(nearest, minlength=labelled + 40)[labelled:].tolist()
 

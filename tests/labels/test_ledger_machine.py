@@ -14,6 +14,8 @@ from querist.errors import LedgerCorruptError, LedgerError, StoreError
 from querist.labels.events import Answered, Asked, Evaluated, Event, Opened
 from querist.labels.ledger import JsonlLedger
 
+MEMORY = Path("/dev/shm")
+"""A disk in memory, where there is one: thousands of examples should not wait for a real one."""
 EXAMPLES = int(os.environ.get("QUERIST_EXAMPLES", "100"))
 
 ids = st.lists(st.integers(0, 10**6), min_size=1, max_size=3).map(tuple)
@@ -38,7 +40,7 @@ def patched(name: str, replacement):
 class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def start(self):
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.path = self.folder / "a'; echo foo" / "ledger.jsonl"
         self.ledger = JsonlLedger(self.path)
         self.known: list[Event] = []

@@ -117,6 +117,7 @@ def test_R7_members_have_resamples_and_seeds_of_their_own():
     assert len({tuple(j.labelled.ids) for j in jobs}) == 5
     assert len({j.seed for j in jobs}) == 5
     assert all(j.seed != job().seed for j in jobs)
+    assert [member_job(job(DATA.pool[40:47]), j).seed for j in range(5)] == [j.seed for j in jobs]
     for j in jobs:
         assert j.labelled.labels.tolist() == (j.labelled.ids % 4).tolist()
         np.testing.assert_array_equal(j.labelled[Features()], fake_view(DATA, j.labelled.ids)[Features()])

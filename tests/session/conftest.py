@@ -1,6 +1,6 @@
 """Sessions on fake data, answered by a simulated oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,14 @@ from querist.labels.oracle import SimulatedOracle
 from querist.session.session import Round, Session
 from querist.session.setting import Setting
 from querist.testing.fakes import FakeLearner, fake_dataset
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Nothing here depends on it, and a busy disk would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from querist.session.session import Session, timed
 from querist.session.setting import Setting
 from querist.testing.fakes import FakeLearner, fake_dataset
 
+MEMORY = Path("/dev/shm")
+"""A disk in memory, where there is one: thousands of examples should not wait for a real one."""
 EXAMPLES = int(os.environ.get("QUERIST_EXAMPLES", "80"))
 SETTING = Setting(fake_dataset(n=60, c=3))
 POOL = SETTING.dataset.pool
@@ -36,7 +38,7 @@ class SessionMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def start(self, **choices: Any):
         self.choices = choices
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.path = self.folder / "ledger.jsonl"
         self.session = self.open()
         self.budgets: list[int] = []  # one per sealed query

@@ -1,6 +1,6 @@
 """Greedy coverage: rows that raise ``sum_n weight_n * max_(s in S) k(n, s)`` the most, one after another."""
 
-from math import log
+from math import ceil, log, log2
 from threading import Lock
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ def greedy_cover(
 
     Identity: ``gain(x) = sum_n weight_n * max(0, k(n, x) - max_(s in centres u S) k(n, s))``, an empty maximum being 0.
     The greedy set has at least 1 - 1/e of what the best set of its size adds (Nemhauser, Wolsey & Fisher, Mathematical
-    Programming 1978). Exact: similarities are rounded to 2^-40 of the largest weight, and all sums of them are exact,
+    Programming 1978). Exact: similarities are rounded to 2^-39 of the largest weight, and all sums of them are exact,
     so picks depend on nothing but the arguments. Time O(N^2 d) once, then in proportion to the rows each pick covers
     better; memory O(N).
 
@@ -101,8 +101,9 @@ class Coverage:
     def __init__(self, x_N_d: Array, similarity: Similarity, centres: Rows, weight_N: Array | None = None) -> None:
         N = len(x_N_d)
         self._x, self._similarity, self._lists, self._lock = dense(x_N_d), similarity, _Lists(N), Lock()
-        most = 1.0 if weight_N is None else float(weight_N.max(initial=0.0))
-        share_N = np.ones(N) if weight_N is None else weight_N.astype(np.float64) / (most or 1.0)
+        # A power of two, so that weights of few bits stay exact and what adds up to the same is tied.
+        most = 1.0 if weight_N is None else 2.0 ** ceil(log2(float(weight_N.max(initial=0.0)) or 1.0))
+        share_N = np.ones(N) if weight_N is None else weight_N.astype(np.float64) / most
         self.unit, self._weight_N = most / pairs.UNIT, share_N * pairs.UNIT
         self.best_N, self.gain_N = np.zeros(N), np.zeros(N, np.int64)
         for centre in centres:
@@ -145,7 +146,7 @@ class Coverage:
         lasting = left >= pairs.LANES // 2
         if lasting and 0 < len(rows) < pairs.LANES:
             # Lanes without work look at rows that have no list yet; where they stood is where they stay.
-            idle = self._lists.unlisted(pairs.LANES - len(rows), rows)
+            idle = self._lists.unlisted(pairs.LANES - len(rows))
             rows = np.append(rows, idle)
             old, new = np.append(old, self.best_N[idle]), np.append(new, self.best_N[idle])
         self.move(rows, old, new, lasting=lasting)
@@ -199,10 +200,9 @@ class _Lists:
         """Say which rows have a list."""
         return self._start_N[rows] >= 0
 
-    def unlisted(self, most: int, besides: Rows) -> Rows:
-        """Return up to `most` rows without a list, others than `besides`; none comes twice."""
-        found = self._next + np.flatnonzero(self._start_N[self._next : self._next + 4 * pairs.LANES] < 0)
-        found = np.setdiff1d(found, besides)[:most]
+    def unlisted(self, most: int) -> Rows:
+        """Return up to `most` rows without a list; each is offered once."""
+        found = self._next + np.flatnonzero(self._start_N[self._next : self._next + 4 * pairs.LANES] < 0)[:most]
         full = len(found) == most
         self._next = int(found[-1]) + 1 if full else min(self._next + 4 * pairs.LANES, len(self._start_N))
         return found

@@ -9,9 +9,13 @@ from numba import njit
 
 from querist.arrays import Array
 from querist.kernels.jit import jit
+from querist.kernels.workers import each_block
 
 BLOCK = 2**13
 """Entries per draw, rows times classes, that are scored at a time."""
+
+TASK = 16
+"""Blocks that a thread scores one after the other, in the same memory."""
 
 LANES = 64
 """Entries are padded to a multiple of this many, so that every one of them meets the same vector code."""
@@ -73,13 +77,18 @@ def _by_blocks(kernel: Callable[[npt.NDArray[Any], int, Array], None], draws: Se
     n, c = draws[0].shape
     rows = max(1, BLOCK // c)
     dtype = np.float64 if any(draw.dtype == np.float64 for draw in draws) else np.float32
-    stack_k_w = np.zeros((len(draws), -(-rows * c // LANES) * LANES), dtype)
     out_n = np.empty(n)
-    for start in range(0, n, rows):
-        m = min(rows, n - start)
-        for row_w, draw in zip(stack_k_w, draws, strict=True):
-            row_w[: m * c].reshape(m, c)[:] = draw[start : start + m]
-        kernel(stack_k_w, c, out_n[start : start + m])
+
+    def work(task: slice) -> None:
+        stack_k_w = np.zeros((len(draws), -(-rows * c // LANES) * LANES), dtype)
+        for start in range(task.start, task.stop, rows):
+            part = slice(start, min(start + rows, task.stop))
+            entries = (part.stop - part.start) * c
+            for stacked_w, draw in zip(stack_k_w, draws, strict=True):
+                stacked_w[:entries].reshape(-1, c)[:] = draw[part]
+            kernel(stack_k_w, c, out_n[part])
+
+    each_block(work, n, TASK * rows)
     return out_n
 
 
@@ -92,8 +101,8 @@ def _log(x):
     f = np.int64(bits - (above & -0x10000000000000)).view(np.float64) - 1.0
     s = f / (2.0 + f)  # log(1 + f) = 2 artanh(s)
     z = s * s
-    p = 2.0 / 21.0
-    for odd in (19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0):
+    p = 2.0 / 19.0
+    for odd in (17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0):
         p = p * z + 2.0 / odd
     return exponent * 0.6931471805599453 + s * p
 
@@ -222,7 +231,7 @@ def _vote(p_k_w, c, votes_w):
             tied = 0
             for j in range(c):
                 tied += p_c[j] == top
-            share = 1.0 / tied
+            share = np.floor(2.0**30 / tied + 0.5) * 2.0**-30
             for j in range(c):
                 votes_c[j] += share if p_c[j] == top else 0.0
 

@@ -7,8 +7,10 @@ import numpy as np
 from numba import njit
 
 from querist.arrays import Array, Bools, Hashes, Rows
-from querist.kernels.draws import entropy_of_mean, mutual_information
+from querist.kernels.draws import mutual_information
 from querist.kernels.jit import jit
+from querist.kernels.scores import entropy
+from querist.kernels.workers import each_block
 
 FLOOR = 1e-5
 """Nats: a gain below it counts as none, and once no row gains more the batch is completed by smallest hash."""
@@ -22,8 +24,11 @@ SLACK = 1.5
 FIRST = 256
 """Rows evaluated at once, at the least."""
 
+BLOCK = 64
+"""Rows that one thread evaluates at a time."""
+
 ENTRIES = 2**20
-"""Numbers in the temporary arrays of an evaluation."""
+"""Numbers in the temporary arrays of an evaluation, at the most."""
 
 TILE = 256
 """Configurations taken together in the compiled loop; their numbers stay in the fastest cache."""
@@ -134,7 +139,7 @@ def gains(draws: Sequence[Array], outcomes: Outcomes, rows: Rows) -> Array:
         p_k_c = _members(draws, row)
         text = p_k_c.tobytes()
         if text not in seen:
-            seen[text] = _expected_entropy(outcomes, p_k_c) - float(mean_k @ entropy_of_mean([p_k_c]))
+            seen[text] = _expected_entropy(outcomes, p_k_c) - float(mean_k @ entropy(p_k_c))
         value_r[i] = max(seen[text], 0.0)
     return value_r
 
@@ -143,7 +148,7 @@ def _expected_entropy(outcomes: Outcomes, p_k_c: Array) -> float:
     at_once, total = max(1, ENTRIES // p_k_c.shape[1]), 0.0
     for start in range(0, len(outcomes.weight_m), at_once):
         part = slice(start, start + at_once)
-        total += outcomes.weight_m[part] @ entropy_of_mean([outcomes.belief_k_m[:, part].T @ p_k_c])
+        total += outcomes.weight_m[part] @ entropy(outcomes.belief_k_m[:, part].T @ p_k_c)
     return float(total)
 
 
@@ -174,14 +179,15 @@ def _nearly_best(draws: Sequence[Array], outcomes: Outcomes, bound_n: Array, ope
 
 def _approximate_gains(draws: Sequence[Array], weight_m: Array, belief_k_m: Array, mean_k: Array, rows: Rows) -> Array:
     k, c = len(draws), draws[0].shape[1]
-    at_once = max(1, ENTRIES // (k * c))
     gain_r = np.empty(len(rows))
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        p_r_k_c = np.stack([draw[rows[part]] for draw in draws], axis=1)
-        entropy_r_k = entropy_of_mean([p_r_k_c.reshape(-1, c)]).reshape(-1, k)
-        _expected_entropies(weight_m, belief_k_m, p_r_k_c.astype(np.float32, copy=False), gain_r[part])
-        gain_r[part] -= entropy_r_k @ mean_k
+
+    def work(block: slice) -> None:
+        p_r_k_c = np.stack([draw[rows[block]] for draw in draws], axis=1)
+        entropy_r_k = entropy(p_r_k_c.reshape(-1, c)).reshape(-1, k)
+        _expected_entropies(weight_m, belief_k_m, p_r_k_c.astype(np.float32, copy=False), gain_r[block])
+        gain_r[block] -= entropy_r_k @ mean_k
+
+    each_block(work, len(rows), max(1, min(BLOCK, ENTRIES // (k * c))))
     return gain_r
 
 

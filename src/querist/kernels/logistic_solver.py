@@ -11,6 +11,7 @@ LIMIT = 10_000  # steps; ordinary problems take 10 to 60
 DECREMENT = 1e-15  # squared Newton decrement to stop at; coefficients are then within about 1e-7 of the optimum
 MEMORY = 5  # pairs of the quasi-Newton model
 CURVATURE = 0.7  # of that at equal probabilities, where the model is not exact; measured, flat between 0.5 and 1
+LONGEST = 1.9  # what of A no logit shows shrinks by 1 - t in a step of length t, so 2 and more would let it grow
 REFRESH = 5  # step at which the exact part of the model is first taken anew; then at six times that step, and so on
 
 _plain = njit(nogil=True, error_model="numpy", fastmath={"contract"})
@@ -370,17 +371,13 @@ def solve(x, y, c, C, limit):
             now = -_dot(h_new, f_dual)
             # Near the optimum the loss is all rounding, so a rise within it is no reason to search on.
             near = abs(now) <= 0.3 * abs(slope) and (now <= 0.0 or new <= loss + 1e-10 * abs(loss))
-            if near or (t >= 30.0 and now <= 0.0):
+            if near or (t == LONGEST and now <= 0.0):
                 break
             if now > 0.0:
                 high, high_slope = t, now
             else:
                 low, low_slope = t, now
-            if high > 0.0:
-                t = low + (high - low) * low_slope / (low_slope - high_slope)
-            else:
-                t *= min(10.0, slope / (slope - now)) if now > slope else 10.0
-
+            t = low + (high - low) * low_slope / (low_slope - high_slope) if high > 0.0 else LONGEST
         o = step % MEMORY
         _shift(none, -t, f, steps[o])
         _shift(h_new, -1.0, h, changes[o])
@@ -395,7 +392,6 @@ def solve(x, y, c, C, limit):
         _add(A_, -t, fa_)
         _add(h, 1.0, changes[o])
         step, exactly = step + 1, False
-
     w, b = np.empty((c, d)), np.empty(c)
     _times(A, rest_t, w, False)
     for k in range(c):

@@ -15,12 +15,19 @@ COVERED = "everything is covered, and it lies farthest from what covers it"
 
 
 def covering(
-    ev: Evidence, x_N_d: Array, similarity: Similarity, b: int, key: Key, weight_N: Array | None = None
+    ev: Evidence,
+    x_N_d: Array,
+    similarity: Similarity,
+    b: int,
+    key: Key,
+    weight_N: Array | None = None,
+    *,
+    per: float = 1.0,
 ) -> Picks:
-    """Return the rows that greedily cover the pool best on top of what is labelled, with what each added."""
+    """Return the rows that greedily cover the pool best on top of what is labelled, with what each added by `per`."""
     tie_N, place_N = key.hash(ev.all), places(ev)
     rows, gain = greedy_cover(x_N_d, similarity, ev.rows("labelled"), place_N >= 0, tie_N, b, weight_N)
-    return completed(ev, x_N_d, rows, gain, b, key)
+    return completed(ev, x_N_d, rows, gain / per, b, key)
 
 
 def completed(ev: Evidence, x_N_d: Array, rows: Rows, utility: Array, b: int, key: Key) -> Picks:

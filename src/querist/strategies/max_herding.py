@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features
@@ -37,5 +35,4 @@ class MaxHerding(Strategy):
         return f"it raises the mean coverage of the pool by {utility:.3g}" if utility else COVERED
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
-        mean_N = np.full(len(ev.all), 1 / len(ev.all))
-        return covering(ev, ev[Features(frame="all")], gaussian(self.sigma), b, key, mean_N)
+        return covering(ev, ev[Features(frame="all")], gaussian(self.sigma), b, key, per=len(ev.all))

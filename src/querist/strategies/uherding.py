@@ -82,7 +82,7 @@ class UHerding(Strategy):
             t = 1.0 if self.temperature == "none" else self._fitting(x_N_d[labelled], ev[Labels()], ev.c, order)
             weight_N[labelled] = 0.0
             weight_N[ev.rows("candidates")] = 1.0 + scores.margin(tempered(ev[Probs()], t))
-        return covering(ev, x_N_d, gaussian(sigma), b, key, weight_N / len(x_N_d))
+        return covering(ev, x_N_d, gaussian(sigma), b, key, weight_N, per=len(x_N_d))
 
     def _fitting(self, x_l_d: Array, y_l: LabelArray, c: int, order: Rows) -> float:
         """Return the temperature that suits rows a head was not fitted on; 1 when there are no two rows to split."""
