@@ -17,6 +17,7 @@ from querist.kernels.draws import (
     variation_ratio,
     vote_entropy,
 )
+from querist.kernels.workers import workers
 
 SPREAD = [mean_std, mutual_information, mean_divergence]
 ALL = [*SPREAD, entropy_of_mean, variation_ratio, vote_entropy]
@@ -199,6 +200,16 @@ def test_U4_a_row_has_the_same_bits_whatever_the_rows_beside_it(score, c, monkey
         np.testing.assert_array_equal(score(draws), whole)
     order = np.random.default_rng(0).permutation(101)[:37]
     np.testing.assert_array_equal(score([p[order] for p in draws]), whole[order])
+
+
+@pytest.mark.parametrize("score", ALL)
+def test_U2_threads_change_nothing(score, monkeypatch):
+    draws = generic(4, 997, 7)
+    whole = score(draws)
+    monkeypatch.setattr(module, "BLOCK", 100)
+    monkeypatch.setattr(module, "TASK", 3)
+    with workers(4):
+        np.testing.assert_array_equal(score(draws), whole)
 
 
 @pytest.mark.parametrize("score", ALL)

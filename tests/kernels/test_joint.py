@@ -11,6 +11,7 @@ from scipy.special import xlogy
 from querist.kernels import joint as module
 from querist.kernels.draws import mutual_information
 from querist.kernels.joint import FLOOR, ROUNDING, Outcomes, gains, joint_information, observe
+from querist.kernels.workers import workers
 from querist.seeds import Seed
 
 
@@ -187,14 +188,17 @@ def test_single_precision_is_wrong_by_less_than_its_bound(k, c, picks, dtype):
         assert np.abs(approximate - gains(draws, outcomes, rows)).max() < ROUNDING
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_U2_U4_blocks_and_threads_change_nothing(monkeypatch):
     draws = members(5, 300, 3)
     outcomes, rows = outcomes_of(draws, [4, 9, 11, 200], 81), np.arange(0, 300, 7)
     expected = gains(draws, outcomes, rows), joint_information(draws, 5, ties(300), samples=81, generator=never)
+    with workers(4):
+        threaded = joint_information(draws, 5, ties(300), samples=81, generator=never)
     monkeypatch.setattr(module, "ENTRIES", 10)
     np.testing.assert_allclose(gains(draws, outcomes, rows), expected[0], atol=1e-14)
     again = joint_information(draws, 5, ties(300), samples=81, generator=never)
-    assert again[0].tolist() == expected[1][0].tolist()
+    assert again[0].tolist() == expected[1][0].tolist() == threaded[0].tolist()
+    assert threaded[1].tolist() == expected[1][1].tolist()
 
 
 # ------------------------------------------------------------------------------------------------------------- samples

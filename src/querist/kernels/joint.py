@@ -183,9 +183,11 @@ def _approximate_gains(draws: Sequence[Array], weight_m: Array, belief_k_m: Arra
 
     def work(block: slice) -> None:
         p_r_k_c = np.stack([draw[rows[block]] for draw in draws], axis=1)
-        entropy_r_k = entropy(p_r_k_c.reshape(-1, c)).reshape(-1, k)
-        _expected_entropies(weight_m, belief_k_m, p_r_k_c.astype(np.float32, copy=False), gain_r[block])
-        gain_r[block] -= entropy_r_k @ mean_k
+        # Classes come in pairs; one of probability 0 adds nothing.
+        p_r_c_k = np.zeros((len(p_r_k_c), c + c % 2, k), np.float32)
+        p_r_c_k[:, :c] = p_r_k_c.transpose(0, 2, 1)
+        _expected_entropies(weight_m, belief_k_m, p_r_c_k, gain_r[block])
+        gain_r[block] -= entropy(p_r_k_c.reshape(-1, c)).reshape(-1, k) @ mean_k
 
     each_block(work, len(rows), max(1, min(BLOCK, ENTRIES // (k * c))))
     return gain_r
@@ -221,25 +223,34 @@ def _plogp(x):
 
 
 @njit(nogil=True, fastmath={"contract"}, error_model="numpy")
-def _subtract_plogp(u, v, h):
+def _plogp_of_both(u, v, g):
+    for t in range(g.size):
+        g[t] = _plogp(u[t]) + _plogp(v[t])
+
+
+@njit(nogil=True)
+def _subtract(g, h):
+    # Apart from the loop above: a float64 in it would halve the numbers that are computed at once.
     for t in range(h.size):
-        h[t] -= np.float64(_plogp(u[t]) + _plogp(v[t]))
+        h[t] -= g[t]
 
 
 @njit(nogil=True, fastmath={"contract"})
 def _mix(p, q, w, u, v):
-    """Set `u` and `v` to ``p @ w`` and ``q @ w``; two by four terms at a time keep the operands in registers."""
+    """Set `u` and `v` to ``p @ w`` and ``q @ w``; two by five terms at a time keep the operands in registers."""
     u[:] = np.float32(0.0)
     v[:] = np.float32(0.0)
     j = 0
-    while j + 4 <= len(w):
-        p0, p1, p2, p3 = p[j], p[j + 1], p[j + 2], p[j + 3]
-        q0, q1, q2, q3 = q[j], q[j + 1], q[j + 2], q[j + 3]
-        w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
+    while j + 5 <= len(w):
+        p0, p1, p2, p3, p4 = p[j], p[j + 1], p[j + 2], p[j + 3], p[j + 4]
+        q0, q1, q2, q3, q4 = q[j], q[j + 1], q[j + 2], q[j + 3], q[j + 4]
+        w0, w1, w2, w3, w4 = w[j], w[j + 1], w[j + 2], w[j + 3], w[j + 4]
         for t in range(u.size):
-            u[t] = u[t] + p0 * w0[t] + p1 * w1[t] + p2 * w2[t] + p3 * w3[t]
-            v[t] = v[t] + q0 * w0[t] + q1 * w1[t] + q2 * w2[t] + q3 * w3[t]
-        j += 4
+            x0, x1, x2, x3, x4 = w0[t], w1[t], w2[t], w3[t], w4[t]
+            one = u[t] + p0 * x0 + p1 * x1 + p2 * x2 + p3 * x3 + p4 * x4
+            other = v[t] + q0 * x0 + q1 * x1 + q2 * x2 + q3 * x3 + q4 * x4
+            u[t], v[t] = one, other
+        j += 5
     while j < len(w):
         p0, q0, w0 = p[j], q[j], w[j]
         for t in range(u.size):
@@ -249,12 +260,12 @@ def _mix(p, q, w, u, v):
 
 
 @jit
-def _expected_entropies(weight_m, belief_k_m, p_r_k_c, out_r):
+def _expected_entropies(weight_m, belief_k_m, p_r_c_k, out_r):
     """Set `out_r` to ``sum_m weight_m H(sum_k belief_k_m p_r_k)``; of the mixtures, two classes of a tile exist."""
     k, m = belief_k_m.shape
-    r, _, c = p_r_k_c.shape
-    u, v, h = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE)
-    tile, weight, p = np.zeros((k, TILE), np.float32), np.zeros(TILE), np.zeros((c + 1, k), np.float32)
+    r, c, _ = p_r_c_k.shape
+    u, v, g, h = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE)
+    tile, weight = np.zeros((k, TILE), np.float32), np.zeros(TILE)
     out_r[:] = 0.0
     for first in range(0, m, TILE):
         size = min(TILE, m - first)
@@ -263,13 +274,11 @@ def _expected_entropies(weight_m, belief_k_m, p_r_k_c, out_r):
         for j in range(k):
             tile[j, :size] = belief_k_m[j, first : first + size]
         for i in range(r):
-            for j in range(k):
-                for y in range(c):
-                    p[y, j] = p_r_k_c[i, j, y]
             h[:] = 0.0
             for y in range(0, c, 2):
-                _mix(p[y], p[y + 1], tile, u, v)
-                _subtract_plogp(u, v, h)
+                _mix(p_r_c_k[i, y], p_r_c_k[i, y + 1], tile, u, v)
+                _plogp_of_both(u, v, g)
+                _subtract(g, h)
             total = 0.0
             for t in range(TILE):
                 total += weight[t] * h[t]

@@ -43,28 +43,30 @@ def _shift(a, scale, b, out):
 def _times(a, b, out, upper):
     """``out = a @ b.T``, or only what is on and above the diagonal; what is below is then undefined.
 
-    Eight sums at a time stay in registers and every operand is read along its rows: on operands this small, twice the
+    Ten sums at a time stay in registers and every operand is read along its rows: on operands this small, twice the
     speed of a matrix library. A number of rows that is not a multiple repeats the last one.
     """
     m, n = out.shape
     for t in range(0, n, 2):
         t1 = min(t + 1, n - 1)
         p, q = b[t], b[t1]
-        for i in range(0, min(m, t + 2) if upper else m, 4):
-            i1, i2, i3 = min(i + 1, m - 1), min(i + 2, m - 1), min(i + 3, m - 1)
-            x, y, z, w = a[i], a[i1], a[i2], a[i3]
-            xp = yp = zp = wp = xq = yq = zq = wq = 0.0
+        for i in range(0, min(m, t + 2) if upper else m, 5):
+            i1, i2, i3, i4 = min(i + 1, m - 1), min(i + 2, m - 1), min(i + 3, m - 1), min(i + 4, m - 1)
+            v, w, x, y, z = a[i], a[i1], a[i2], a[i3], a[i4]
+            vp = wp = xp = yp = zp = vq = wq = xq = yq = zq = 0.0
             for j in range(p.size):
+                vp += v[j] * p[j]
+                wp += w[j] * p[j]
                 xp += x[j] * p[j]
                 yp += y[j] * p[j]
                 zp += z[j] * p[j]
-                wp += w[j] * p[j]
+                vq += v[j] * q[j]
+                wq += w[j] * q[j]
                 xq += x[j] * q[j]
                 yq += y[j] * q[j]
                 zq += z[j] * q[j]
-                wq += w[j] * q[j]
-            out[i, t], out[i1, t], out[i2, t], out[i3, t] = xp, yp, zp, wp
-            out[i, t1], out[i1, t1], out[i2, t1], out[i3, t1] = xq, yq, zq, wq
+            out[i, t], out[i1, t], out[i2, t], out[i3, t], out[i4, t] = vp, wp, xp, yp, zp
+            out[i, t1], out[i1, t1], out[i2, t1], out[i3, t1], out[i4, t1] = vq, wq, xq, yq, zq
 
 
 @_plain
@@ -171,7 +173,7 @@ def _normalise(v):
 
 
 @_plain
-def _leading(x, xt, r):
+def _leading(x, r):
     """Return ``(r, d)`` orthonormal rows near the leading principal directions of the rows of `x`."""
     v, projected = np.zeros((r, x.shape[1])), np.empty((r, len(x)))
     for i in range(len(x) if r else 0):
@@ -179,7 +181,9 @@ def _leading(x, xt, r):
     for _ in range(2):
         _normalise(v)
         _times(v, x, projected, False)
-        _times(projected, xt, v, False)
+        for j in range(r):
+            v[j, :] = 0.0
+            _add_rows(v[j], 1.0, projected[j], x, 0, 0, len(x))
     _normalise(v)
     return v
 
@@ -290,16 +294,15 @@ def solve(x, y, c, C, limit):
     q = max(1, min(q, d + 1, len(y) + 1))
     n, full = c * m, c * m + c * q
     s = CURVATURE * C / c
-    rest_t = np.ascontiguousarray(x.T)
-    v = _leading(x, rest_t, q - 1)
+    v = _leading(x, q - 1)
     zt = np.zeros((q, m))
     _times(v, x, zt[:-1], False)
     for i in range(len(y)):
         zt[-1, i] = 1.0
-    for i in range(q - 1):
-        for t in range(d):
-            _add(rest_t[t], -v[i, t], zt[i])
-    rest = np.ascontiguousarray(rest_t.T)
+    rest = x.copy()
+    for i in range(len(y)):
+        _add_rows(rest[i], -1.0, zt[:, i], v, 0, 0, q - 1)
+    rest_t = np.ascontiguousarray(rest.T)
     model = _model(rest, rest_t, s)
     # At equal probabilities, p (1 - p) = 1 / c, the exact part is the same for every class.
     half, small, exact = np.empty((1, m)), np.empty((q, q)), np.zeros((c * q, c * q))
@@ -334,7 +337,8 @@ def solve(x, y, c, C, limit):
             alpha[o] = rho[o] * _dot(steps[o, :full], g)
             _add(g, -alpha[o], changes[o])
         _apply(g_rows, rest, model, s, fa, f_rows)
-        _times(g[n:].reshape(1, c * q), exact, fu_.reshape(1, c * q), False)
+        fu_[:] = 0.0
+        _add_rows(fu_, 1.0, g[n:], exact, 0, 0, c * q)
         for j in range(known):
             o = (step - known + j) % MEMORY
             _add(f, alpha[o] - rho[o] * _dot(changes[o], f_dual), steps[o])
