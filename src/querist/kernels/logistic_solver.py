@@ -86,11 +86,9 @@ def _add_rows(out, sign, weights, rows, left, first, last):
 
 @_plain
 def _invert(m):
-    """Replace a positive definite matrix, of which the upper triangle is read, by its inverse (by Cholesky's factor).
-
-    Spans of columns are widened to whole vector registers; what this adds is zero or below the diagonal.
-    """
+    """Replace a positive definite matrix, of which the upper triangle is read, by its inverse, by Cholesky's factor."""
     n = len(m)
+    # Spans of columns are widened to whole vector registers; what this adds is zero or below the diagonal.
     wide = (n + 7) // 8 * 8
     lower = np.zeros((n, wide))  # the inverse factor
     for k in range(n):
@@ -297,16 +295,14 @@ def solve(x, y, c, C, limit):
     v = _leading(x, q - 1)
     zt = np.zeros((q, m))
     _times(v, x, zt[:-1], False)
-    for i in range(len(y)):
-        zt[-1, i] = 1.0
     rest = x.copy()
     for i in range(len(y)):
+        zt[-1, i] = 1.0
         _add_rows(rest[i], -1.0, zt[:, i], v, 0, 0, q - 1)
     rest_t = np.ascontiguousarray(rest.T)
     model = _model(rest, rest_t, s)
     # At equal probabilities, p (1 - p) = 1 / c, the exact part is the same for every class.
-    half, small, exact = np.empty((1, m)), np.empty((q, q)), np.zeros((c * q, c * q))
-    half[:] = 0.5
+    half, small, exact = np.full((1, m), 0.5), np.empty((q, q)), np.zeros((c * q, c * q))
     _curvature(half, y[:0], zt, 4.0 * C / c, small)
     for k in range(c):
         for i in range(q):

@@ -1,5 +1,6 @@
 """Multinomial logistic regression on frozen features."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -8,10 +9,11 @@ import numpy as np
 from querist.arrays import Array, Ids, Labels
 from querist.errors import SpecError, UnmetNeedError
 from querist.evidence.needs import Factors, Gradients, Head, Logits, Need, Probs
-from querist.evidence.provider import Fit
+from querist.evidence.provider import Fit, Model
 from querist.evidence.view import View
 from querist.kernels.inner import scores, softmax
 from querist.kernels.logistic import LinearHead, fit_logistic
+from querist.kernels.workers import each_block
 from querist.learners.base import register
 from querist.learners.frozen import FrozenLearner, ProbsModel, reason
 
@@ -44,6 +46,16 @@ class Linear(FrozenLearner):
     def __post_init__(self) -> None:
         if not 0 < self.C < np.inf:
             raise SpecError(f"Expected C to be positive and finite, got {self.C}.")
+
+    def fit_many(self, jobs: Sequence[Fit]) -> list[Model]:
+        """Return one model per job; independent fits, spread over the threads that `kernels.workers` allows."""
+        models: dict[int, Model] = {}
+
+        def work(block: slice) -> None:
+            models.update({i: self.fit(jobs[i]) for i in range(block.start, block.stop)})
+
+        each_block(work, len(jobs), 8)
+        return [models[i] for i in range(len(jobs))]
 
     def fit_rows(self, x_l_d: Array, y_l: Labels, job: Fit) -> "LinearModel":
         """Return the head at the optimum; the seed does not matter, for the objective is strictly convex."""
