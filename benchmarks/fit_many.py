@@ -1,7 +1,8 @@
 """200 linear heads at once beside one scikit-learn fit after another, in alternating calls of one process.
 
 Run it with `make bench-fit`. Both get the same unit rows of the digits and the same penalty; scikit-learn has one
-thread, ours one and two. Ours goes to its optimum; scikit-learn stops at its default tolerance, and at a tight one for the comparison of coefficients.
+thread, ours one and two. Ours goes to its optimum; scikit-learn stops at its default tolerance, and at a tight one for
+the comparison of coefficients.
 """
 
 import json
