@@ -69,7 +69,7 @@ def fit_logistic(x_l_d: Array, y_l: Labels, c: int, penalty: float) -> LinearHea
     # Rows and columns of zeros change nothing, and a whole number of vector registers is up to twice as fast.
     x = np.zeros((-(-l // 8) * 8, -(-d // 8) * 8))
     x[:l, :d] = x_l_d
-    strength = float(penalty)
+    strength = float(penalty / 2 if len(seen) == 2 else penalty)
     # Of the last, all is rounding; of the one before, curvature makes a large gradient of a small error.
     limit = max(GRADIENT, 1e-7 * math.sqrt(strength * l), 1e-11 * strength * l)
     w, intercept[seen], gradient, steps = solve(x, number[y_l], len(seen), strength, limit)
