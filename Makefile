@@ -5,13 +5,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench-fit bench-session bench-selection peers clean
+.PHONY: demo test test-all lint docs bench-fit bench-session bench-selection peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
 
 test: $(STAMP)
 	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Everything once more with the heavy extras beside it, and what needs them.
+test-all: test $(VENV)/.all
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
@@ -46,6 +50,10 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(STAMP): $(VENV)/.core
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.all: $(STAMP)
+	$(BIN)/pip install -q -c constraints.txt -e '.[all]'
 	touch $@
 
 clean:

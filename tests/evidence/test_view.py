@@ -1,5 +1,7 @@
 """A view gives a learner its rows, bought labels, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,26 @@ def test_streaming_is_the_whole_in_parts(rows):
     assert max(len(p) for p in parts) <= rows
     with pytest.raises(LeakError):
         _ = next(fake_view(DATA, ids).stream(rows)).labels
+
+
+def test_rows_can_be_repeated_and_take_what_belongs_to_them_along():
+    view = View(DATA, np.array([3, 8, 21]), features=FEATURES, labels=np.array([0, 2, 1]))
+    part = view.take(np.array([2, 0, 2]))
+    assert part.ids.tolist() == [21, 3, 21]
+    assert part.labels.tolist() == [1, 0, 1]
+    assert np.array_equal(part[Features()], MATRIX[[21, 3, 21]])
+    with pytest.raises(LeakError):
+        _ = View(DATA, DATA.pool).take(np.array([0])).labels
+
+
+def test_images_are_rgb_in_their_own_sizes():
+    shapes = {3: (2, 5), 8: (4, 4, 3)}
+
+    def picture(item):
+        return np.full(shapes[item], item, np.uint8)
+
+    images = list(View(replace(DATA, picture=picture), np.array([3, 8])).images())
+    assert [image.shape for image in images] == [(2, 5, 3), (4, 4, 3)]
+    assert [set(image.ravel().tolist()) for image in images] == [{3}, {8}]
+    with pytest.raises(DataError, match="are no images"):
+        next(View(DATA, np.array([3])).images())

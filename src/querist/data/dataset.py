@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,13 @@ class Items(Protocol):
         ...
 
 
+class SetAside(NamedTuple):
+    """A file that is no item, or an item that is left out of the pool, and why."""
+
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Items with declared classes and sealed labels.
@@ -40,6 +47,7 @@ class Dataset:
         label_fingerprint: digest of the labels, taken when they were sealed.
         picture: returns an item as an image ``(h, w)`` or ``(h, w, 3)`` uint8 for people to look at, if it is one.
         paths: where the file of each item is, if there are files; for reports, no part of any fingerprint.
+        set_aside: what the source holds beside the pool and the test items, and why it is not among them.
     """
 
     registry: ClassVar["Registry[Dataset]"]
@@ -50,6 +58,7 @@ class Dataset:
     label_fingerprint: str
     picture: Callable[[int], npt.NDArray[np.uint8]] | None = None
     paths: tuple[str, ...] | None = None
+    set_aside: tuple[SetAside, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.manifest) == len(self.items) == len(self.labels):

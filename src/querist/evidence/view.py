@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from querist.arrays import Array, Ids, Labels, readonly
+from querist.arrays import Array, Ids, Labels, Rows, readonly
 from querist.data.dataset import Dataset
 from querist.errors import DataError, LeakError, NeedError
 from querist.evidence.needs import Features
@@ -66,12 +66,31 @@ class View:
         """Return the raw items, ``(n, ...)``."""
         return self._dataset.items[self.ids]
 
+    def images(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the items one by one as RGB images ``(h, w, 3)`` uint8 in their own sizes; grey ones are repeated.
+
+        Raises:
+            DataError: the items of this dataset are no images.
+        """
+        picture = self._dataset.picture
+        if picture is None:
+            raise DataError(
+                f"the items of {self._dataset.name!r} are no images. Encode them with 'pixels', or give the dataset "
+                "image files or uint8 arrays (n, h, w) or (n, h, w, 3)."
+            )
+        for item in self.ids.tolist():
+            image = picture(item)
+            yield np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+    def take(self, rows: Rows) -> "View":
+        """Return these rows in this order, with their labels if they were bought; a row may be repeated."""
+        labels = None if self._labels is None else self._labels[rows]
+        return View(self._dataset, self.ids[rows], features=self._features, labels=labels)
+
     def stream(self, rows: int) -> Iterator["View"]:
         """Yield the view in parts of at most `rows` consecutive rows, so that no more items are held at once."""
         for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
-            labels = None if self._labels is None else self._labels[part]
-            yield View(self._dataset, self.ids[part], features=self._features, labels=labels)
+            yield self.take(np.arange(start, min(start + rows, len(self))))
 
     def __getitem__(self, need: Features) -> Array:
         """Return frozen features of these rows, ``(n, d)``.

@@ -99,11 +99,11 @@ def member_job(job: Fit, j: int) -> Fit:
     """Return the job of member `j`: a resample of the labelled rows, a seed of its own, and its own earlier self."""
     labelled, seed = job.labelled, job.seed.child("member", j)
     rows = resample(labelled.labels, seed.child("bootstrap"))
-    # A view has no public way to repeat its rows.
-    sample = View(labelled._dataset, labelled.ids[rows], features=labelled._features, labels=labelled.labels[rows])
     earlier = job.warm.members if isinstance(job.warm, CommitteeModel) else ()
     warm = earlier[j] if j < len(earlier) else None
-    return Fit(labelled=sample, pool=job.pool, seed=seed.child("fit"), validation=job.validation, warm=warm)
+    return Fit(
+        labelled=labelled.take(rows), pool=job.pool, seed=seed.child("fit"), validation=job.validation, warm=warm
+    )
 
 
 def resample(y_l: Labels, seed: Seed) -> Rows:
