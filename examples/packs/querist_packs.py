@@ -25,16 +25,16 @@ from querist.seeds import Seed
 FOLDER = "QUERIST_PACKS"
 
 
-@register("mnist", cite="LeCun, Bottou, Bengio & Haffner, Proc. IEEE 1998")
+@register("mnist_pack", cite="LeCun, Bottou, Bengio & Haffner, Proc. IEEE 1998")
 def mnist(pool: int | None = None) -> Dataset:
     """Handwritten digits, 28 x 28 grey, official split: 60,000 pool and 10,000 test items, 10 classes."""
-    return read_pack("mnist", "mnist.npz", pool)
+    return read_pack("mnist_pack", "mnist.npz", pool)
 
 
-@register("fashion_mnist", cite="Xiao, Rasul & Vollgraf, arXiv 1708.07747, 2017")
+@register("fashion_mnist_pack", cite="Xiao, Rasul & Vollgraf, arXiv 1708.07747, 2017")
 def fashion_mnist(pool: int | None = None) -> Dataset:
     """Articles of clothing, 28 x 28 grey, official split: 60,000 pool and 10,000 test items, 10 classes. MIT."""
-    return read_pack("fashion_mnist", "fashion_mnist.npz", pool)
+    return read_pack("fashion_mnist_pack", "fashion_mnist.npz", pool)
 
 
 @register("cifar10_jpeg", cite="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009")

@@ -65,12 +65,12 @@ class TestReading:
     def test_one_file_per_item(self, packs, tmp_path, shape, mode):
         images = random_images(*shape)
         write_pack(tmp_path / "mnist.npz", images, mode, (0, 0, 0), [0, 1, 0, 1], [0, 1, 2, 3])
-        data = datasets.build("mnist")
+        data = datasets.build("mnist_pack")
         assert all_items(data).dtype == np.uint8
         assert (all_items(data) == images).all()
         assert (data.picture(2) == images[2]).all()
         assert data.manifest.split.tolist() == [0, 1, 2, 3]
-        assert data.manifest.keys[3] == "mnist/3"
+        assert data.manifest.keys[3] == "mnist_pack/3"
         assert data.classes == ("a", "b")
         assert data.labels.unseal().tolist() == [0, 1, 0, 1]
 
@@ -84,19 +84,19 @@ class TestReading:
             for start in (0, 6)
         ]
         write_pack(tmp_path / "mnist.npz", mosaics, mode, (4, 5, 3), np.arange(7) % 2, np.zeros(7))
-        assert (all_items(datasets.build("mnist")) == images).all()
+        assert (all_items(datasets.build("mnist_pack")) == images).all()
 
     def test_fewer_images_than_labels_are_refused(self, packs, tmp_path):
         write_pack(tmp_path / "mnist.npz", random_images(3, 6, 5), "L", (0, 0, 0), [0, 1, 0, 1], [0] * 4)
         with pytest.raises(DataError, match="expected 4 images in the pack, got 3"):
-            datasets.build("mnist")
+            datasets.build("mnist_pack")
 
     def test_a_smaller_pool_is_keyed_nested_and_keeps_the_test_set(self, packs, tmp_path):
         write_pack(
             tmp_path / "mnist.npz", random_images(50, 3, 3), "L", (0, 0, 0), np.arange(50) % 2, [0] * 40 + [1] * 10
         )  # fmt: skip
-        whole, ten, five = (datasets.build({"name": "mnist", "pool": n}) for n in (40, 10, 5))
-        assert whole.fingerprint == datasets.build("mnist").fingerprint
+        whole, ten, five = (datasets.build({"name": "mnist_pack", "pool": n}) for n in (40, 10, 5))
+        assert whole.fingerprint == datasets.build("mnist_pack").fingerprint
         assert (len(ten.pool), len(five.pool)) == (10, 5)
         assert set(five.pool) < set(ten.pool)
         assert ten.pool.tolist() != list(range(10))
@@ -105,9 +105,9 @@ class TestReading:
         assert len({whole.fingerprint, ten.fingerprint, five.fingerprint}) == 3
         for size in (0, 41):
             with pytest.raises(DataError, match=f"expected a pool of 1 to 40 items, got {size}"):
-                datasets.build({"name": "mnist", "pool": size})
+                datasets.build({"name": "mnist_pack", "pool": size})
         with pytest.raises(SpecError, match="pool: expected"):
-            datasets.build({"name": "mnist", "pool": "all"})
+            datasets.build({"name": "mnist_pack", "pool": "all"})
 
     def test_a_folder_that_is_missing_or_not_named(self, packs, tmp_path, monkeypatch):
         with pytest.raises(DataError, match=r"uc_merced64\.npz; QUERIST_PACKS is"):
@@ -158,8 +158,8 @@ def test_querist_finds_the_names_by_entry_point_and_imports_them_late(tmp_path):
     ("name", "shape", "splits", "c", "mean"),
     [
         # Means of the official train splits on the scale 0..1 as published; CIFAR-10 is compressed here.
-        ("mnist", (28, 28), (60_000, 10_000, 0, 0), 10, [0.1307]),
-        ("fashion_mnist", (28, 28), (60_000, 10_000, 0, 0), 10, [0.2860]),
+        ("mnist_pack", (28, 28), (60_000, 10_000, 0, 0), 10, [0.1307]),
+        ("fashion_mnist_pack", (28, 28), (60_000, 10_000, 0, 0), 10, [0.2860]),
         ("cifar10_jpeg", (32, 32, 3), (50_000, 10_000, 0, 0), 10, [0.4914, 0.4822, 0.4465]),
         ("brain_tumor_mri", (96, 96), (4732, 1281, 0, 580), 4, None),
         ("magnetic_tile", (128, 128), (1008, 336, 0, 0), 6, None),
