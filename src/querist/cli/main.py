@@ -1,12 +1,16 @@
 """The command line: parse, call, print."""
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from querist.cli import demo, listing, selecting, study
 from querist.cli.output import fail
+from querist.data.torchvision_sets import ROOT
 from querist.errors import QueristError
 
 app = typer.Typer(
@@ -18,6 +22,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def settings(
+    data_root: Annotated[
+        Path | None, typer.Option(help=f"Folder of downloaded datasets; default ${ROOT}, then ./data.")
+    ] = None,
+) -> None:
+    if data_root is not None:
+        os.environ[ROOT] = str(data_root)  # worker processes read it too
+
+
 app.command("demo")(demo.demo)
 app.add_typer(study.app, name="study")
 app.command("select")(selecting.select)
