@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from querist.data.dataset import Dataset, datasets
+    from querist.data.map_style import from_torch
     from querist.data.memory import from_arrays
     from querist.encoders.base import Encoder, encoders
     from querist.errors import QueristError
@@ -25,8 +26,8 @@ _HOME = {
     "Learner": "learners.base", "Picks": "strategies.base", "QueristError": "errors", "Scoring": "strategies.base",
     "Seed": "seeds", "Selection": "strategies.base", "Session": "session.session", "Setting": "session.setting",
     "State": "strategies.base", "Strategy": "strategies.base", "Study": "studies.study", "choose": "strategies.base",
-    "datasets": "data.dataset", "encoders": "encoders.base", "from_arrays": "data.memory", "learners": "learners.base",
-    "select": "session.select", "strategies": "strategies.base",
+    "datasets": "data.dataset", "encoders": "encoders.base", "from_arrays": "data.memory", "from_torch": "data.map_style",
+    "learners": "learners.base", "select": "session.select", "strategies": "strategies.base",
 }  # fmt: skip
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "datasets",
     "encoders",
     "from_arrays",
+    "from_torch",
     "learners",
     "select",
     "strategies",
