@@ -27,7 +27,8 @@ _HOME = {
     "Seed": "seeds", "Selection": "strategies.base", "Session": "session.session", "Setting": "session.setting",
     "State": "strategies.base", "Strategy": "strategies.base", "Study": "studies.study", "choose": "strategies.base",
     "datasets": "data.dataset", "encoders": "encoders.base", "from_arrays": "data.memory",
-    "from_torch": "data.map_style", "learners": "learners.base", "select": "session.select", "strategies": "strategies.base",
+    "from_torch": "data.map_style", "learners": "learners.base", "select": "session.select",
+    "strategies": "strategies.base",
 }  # fmt: skip
 
 __all__ = [

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from querist.arrays import Labels, some
-from querist.data.manifest import POOL, SPLITS, TEST, VALIDATION
+from querist.data.manifest import POOL, SPLITS, TEST, VALIDATION, NumberedKeys
 from querist.errors import DataError, UndeclaredClassesError, suggest
 from querist.seeds import Seed
 
@@ -140,14 +140,16 @@ def split_codes(split: npt.ArrayLike | Sequence[str] | None, n: int, where: str)
     return np.array([code[name] for name in values], dtype=np.int8)
 
 
-def item_keys(keys: npt.ArrayLike | Sequence[Any] | None, n: int, prefix: str, where: str) -> tuple[str, ...]:
+def item_keys(keys: npt.ArrayLike | Sequence[Any] | None, n: int, prefix: str, where: str) -> Sequence[str]:
     """Return one string per item: `keys` as text, or ``prefix/position`` if there are none.
 
     Raises:
         DataError: wrong length or an empty key. (`Manifest` refuses repeated ones.)
     """
     if keys is None:
-        return tuple(f"{prefix}/{i}" for i in range(n))
+        return NumberedKeys(prefix, n)
+    if isinstance(keys, NumberedKeys) and len(keys) == n:
+        return keys
     values = np.asarray(keys)
     if values.shape != (n,):
         raise DataError(f"{where}: expected one id per item, got ids of shape {values.shape} for {n} items.")

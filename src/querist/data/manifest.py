@@ -1,9 +1,11 @@
 """The frozen list of items that every id of a project refers to."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,37 @@ from querist.errors import DataError
 
 POOL, TEST, VALIDATION, LEFT_OUT = "pool", "test", "validation", "left_out"
 SPLITS = (POOL, TEST, VALIDATION, LEFT_OUT)
+
+HASHED = 65_536
+"""Keys that are written out at a time for the fingerprint."""
+
+
+class NumberedKeys(Sequence[str]):
+    """The keys ``prefix/0``, ``prefix/1``, ... of `n` items, made when they are looked at: a million takes no memory.
+
+    >>> NumberedKeys("row", 3)[1:]
+    ('row/1', 'row/2')
+    """
+
+    def __init__(self, prefix: str, n: int) -> None:
+        self._prefix, self._numbers = prefix, range(n)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(f"{self._prefix}/{i}" for i in self._numbers[place])
+        return f"{self._prefix}/{self._numbers[place]}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +63,14 @@ class Manifest:
     """
 
     name: str
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     split: npt.NDArray[np.int8]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if len(self.keys) != len(self.split):
             raise DataError(f"Expected one split per item, got {len(self.split)} splits for {len(self.keys)} items.")
-        if len(set(self.keys)) != len(self.keys):
+        if not isinstance(self.keys, NumberedKeys) and len(set(self.keys)) != len(self.keys):
             keys, counts = np.unique(np.array(self.keys), return_counts=True)
             raise DataError(f"Expected distinct ids, but {some(keys[counts > 1])} occur more than once.")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
@@ -56,6 +89,14 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of keys, splits and classes, in order."""
-        # JSON, for joined keys could be split in two ways.
-        parts = [json.dumps(self.keys).encode(), self.split.tobytes(), json.dumps(self.classes).encode()]
-        return sha256(b"\x1e".join(sha256(part).digest() for part in parts)).hexdigest()[:32]
+        parts = [sha256(self.split.tobytes()).digest(), sha256(json.dumps(self.classes).encode()).digest()]
+        return sha256(b"\x1e".join([self._digest_of_keys(), *parts])).hexdigest()[:32]
+
+    def _digest_of_keys(self) -> bytes:
+        # One JSON array, for joined keys could be split in two ways; never whole, for there may be millions.
+        state = sha256(b"[")
+        for start in range(0, len(self.keys), HASHED):
+            text = json.dumps(list(self.keys[start : start + HASHED]))
+            state.update(f"{', ' if start else ''}{text[1:-1]}".encode())
+        state.update(b"]")
+        return state.digest()
