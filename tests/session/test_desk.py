@@ -25,7 +25,8 @@ from querist.evidence.needs import (
 )
 from querist.labels.book import Book
 from querist.session.desk import Desk
-from querist.session.session import COLD, WARM, Session
+from querist.session.machine import COLD, WARM
+from querist.session.session import Session
 from querist.strategies.base import Picks, State, Strategy, card_of, strategies
 from querist.strategies.class_uniform_oracle import ClassUniformOracle
 from querist.testing.fakes import NEEDS, FakeLearner

@@ -26,7 +26,7 @@ from querist.labels.ledger import JsonlLedger, MemoryLedger
 from querist.labels.oracle import SimulatedOracle
 from querist.seeds import Seed
 from querist.session import evaluator
-from querist.session.session import diff
+from querist.session.machine import diff
 from querist.session.setting import Setting
 from querist.strategies.base import Picks, Scoring, Strategy
 from querist.strategies.margin import Margin
@@ -447,7 +447,7 @@ class NeedsDraws(Scoring):
 # The logs above are for counting; they are no part of a specification.
 @pytest.fixture(autouse=True)
 def _plain_specs(monkeypatch):
-    from querist.session import session as module
+    from querist.session import machine as module
 
     def described(component: Any) -> dict[str, object]:
         values = describe(component)

@@ -15,7 +15,8 @@ from querist.labels.book import Book
 from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated
 from querist.labels.ledger import JsonlLedger
 from querist.labels.oracle import SimulatedOracle
-from querist.session.session import Session, timed
+from querist.session.jobs import timed
+from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.testing.fakes import FakeLearner, fake_dataset
 

@@ -1,34 +1,18 @@
 """Ask and tell: one active-learning loop as a state machine of jobs over a ledger."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from querist.arrays import Ids, Labels, some
-from querist.data.dataset import Dataset
-from querist.encoders.base import Encoder
-from querist.errors import BudgetError, DataError, EditedStudyError, LeakError, UnmetNeedError
-from querist.evidence.evidence import Evidence
-from querist.evidence.provider import Fit, Model
-from querist.labels.book import Book
-from querist.labels.events import INITIAL, QUERY, VALIDATION, Answered, Asked, Evaluated, Event, Opened
-from querist.labels.ledger import Ledger, MemoryLedger
+from querist.arrays import Ids, Labels
+from querist.errors import BudgetError, DataError
+from querist.labels.events import INITIAL, QUERY, Answered, Asked
 from querist.labels.oracle import Query
-from querist.learners.base import Learner, learners
-from querist.registry import describe
-from querist.seeds import Seed
 from querist.session.answers import read_answers
-from querist.session.desk import Desk
-from querist.session.jobs import EvaluateJob, EvidenceJob, FitJob, Job, SelectJob, is_streamed, timed
-from querist.session.setting import Setting
-from querist.strategies.base import Selection, State, Strategy, card_of, require_unlabelled, resolved, strategies
-
-COLD = State(round=-1, n_labelled=0, has_model=False)
-WARM = State(round=0, n_labelled=1, has_model=True)
+from querist.session.jobs import timed
+from querist.session.machine import Machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +36,7 @@ class Round:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Seconds one job took; telemetry, never part of a compared record."""
-
-    round: int
-    step: str
-    seconds: float
-
-
-class Session:
+class Session(Machine):
     """One active-learning loop.
 
     ``ask`` returns what to label, ``tell`` takes the answers; both may stop at any time and continue from the ledger.
@@ -90,56 +65,6 @@ class Session:
         UnmetNeedError: strategy and learner do not go together; says what is missing.
         EditedStudyError: the ledger was opened with another specification.
     """
-
-    def __init__(
-        self,
-        data: Dataset | Setting,
-        *,
-        learner: str | Mapping[str, Any] | Learner = "linear",
-        strategy: str | Mapping[str, Any] | Strategy = "margin",
-        initial: str | Mapping[str, Any] | Strategy | None = None,
-        features: str | Mapping[str, Any] | Encoder = "pixels",
-        seed: int | Seed = 0,
-        repeat: int = 0,
-        validation: int = 0,
-        ledger: Ledger | None = None,
-        spec: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.setting = data if isinstance(data, Setting) else Setting(data, features)
-        self.learner: Learner = learners.build(learner)
-        self.strategy: Strategy = resolved(strategies.build(strategy), self.learner.trains_backbone)
-        self.seed = seed if isinstance(seed, Seed) else Seed(seed).child(self.setting.dataset.name)
-        self.repeat, self.validation = repeat, validation
-        self.timings: list[Timing] = []
-        self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
-        self.book = Book.replay(self.ledger)
-        self._desk = Desk(self.setting, self.learner, self.book)
-        self._desk.plan(self.strategy, WARM)
-        self.initial: Strategy = self._cold(initial)
-        self._goal: int | None = None  # labels wanted of the next query; 0: only test the present checkpoint
-        self._model: Model | None = None
-        self._evidence: Evidence | Iterable[Evidence] | None = None
-        self._open(spec if spec is not None else self.spec)
-
-    @property
-    def dataset(self) -> Dataset:
-        """What the session chooses from."""
-        return self.setting.dataset
-
-    @property
-    def spec(self) -> dict[str, object]:
-        """The full resolved specification of this session, as JSON values."""
-        return {
-            **self.setting.spec,
-            "learner": describe(self.learner),
-            "strategy": describe(self.strategy),
-            "initial": describe(self.initial),
-            "seed": [self.seed.entropy, *self.seed.path],
-            "repeat": self.repeat,
-            "validation": self.validation,
-        }
-
-    # The two verbs -------------------------------------------------------------------------------------------------
 
     def ask(self, b: int | None = None) -> Query:
         """Return what to label next; the same query again until every item of it is answered.
@@ -218,167 +143,9 @@ class Session:
         words = tuple(reasons.get(i, "") for i in ids)
         return Query(np.array(ids, dtype=np.int64), pending.round, pending.purpose, words)
 
-    @property
-    def candidates(self) -> Ids:
-        """Ids that may still be asked for, ascending."""
-        taken = [*self.book.labels, *self.book.declined]
-        return np.setdiff1d(self.setting.dataset.pool, np.array(taken, dtype=np.int64), assume_unique=True)
-
-    # The state machine ---------------------------------------------------------------------------------------------
-
-    def aim(self, b: int | None) -> None:
-        """Set the goal that ``job`` works towards: a query of `b` items, or with 0 a test of the present checkpoint."""
-        if self.book.pending is None:
-            if b is None:
-                raise BudgetError("expected the number of items to label, got none. Call ask(b).")
-            left = len(self.setting.dataset.pool) - len(self.book.labels) - len(self.book.declined)
-            if not isinstance(b, int | np.integer) or isinstance(b, bool) or not 0 <= b <= left:
-                raise BudgetError(f"Expected a budget between 1 and the {left} unlabelled items left, got {b}.")
-        self._goal = b or 0
-
-    def job(self) -> Job | None:
-        """Return the next job towards the goal, or None when it is reached."""
-        if self._goal is None:
-            return None
-        pending = self.book.pending
-        if pending is None and self._goal > 0:
-            return self._towards_query()
-        # The query is sealed (or none is wanted): now, and only now, the checkpoint that chose it may be tested.
-        checkpoint = pending.round if pending is not None else self.book.round
-        evaluator = self.setting.evaluator
-        if checkpoint < 0 or checkpoint in self.book.evaluations or evaluator is None or not self._trained_on:
-            self._goal = None
-            return None
-        if self._model is None:
-            return self._fit_job()
-        return EvaluateJob(evaluator, self._model, sealed=self._may_test)
-
-    def deliver(self, job: Job, result: Any, seconds: float = 0.0) -> None:
-        """Take the result of a job."""
-        self.timings.append(Timing(self.book.round, job.step, seconds))
-        match job:
-            case FitJob():
-                self._audit(job.fit)
-                self._model = result
-            case EvidenceJob():
-                self._evidence = result
-            case SelectJob():
-                self._evidence = None
-                self._seal(result)
-            case EvaluateJob():
-                if not (job.sealed and self._may_test):
-                    raise LeakError("a checkpoint may be tested only after its query is sealed.")
-                pending = self.book.pending
-                checkpoint = pending.round if pending is not None else self.book.round
-                self._append(Evaluated(checkpoint=checkpoint, n_labels=len(self.book.charged), metrics=dict(result)))
-
-    def _towards_query(self) -> Job:
-        strategy, purpose, state = self._stage()
-        chosen = self._desk.plan(strategy, state)
-        untested = state.has_model and state.round not in self.book.evaluations and self.setting.evaluator is not None
-        if self._model is None and (untested or self._desk.asks_the_learner(chosen)):
-            return self._fit_job()
-        if self._evidence is None:
-            gather = partial(self._desk.gather, chosen, self._model)
-            return EvidenceJob(gather, self.candidates, is_streamed(strategy, chosen.sources))
-        b = self.validation - self.book.spent[VALIDATION] if purpose == VALIDATION else self._goal or 0
-        where = (purpose,) if purpose != QUERY else ("round", state.round, "select", card_of(strategy).name)
-        return SelectJob(strategy, self._evidence, b, self.seed.child(*where).key())
-
-    def _stage(self) -> tuple[Strategy, str, State]:
-        """What comes next: the validation set, the initial pool, or a query."""
-        if self.book.spent[VALIDATION] < self.validation:
-            return strategies.build("random"), VALIDATION, COLD
-        if not self._trained_on:
-            return self.initial, INITIAL, COLD
-        require_unlabelled(self.strategy, self._trained_on)
-        return self.strategy, QUERY, State(round=self.book.round, n_labelled=self._trained_on, has_model=True)
-
-    @property
-    def _trained_on(self) -> int:
-        return len(self.book.charged) - self.book.spent[VALIDATION]
-
-    @property
-    def _may_test(self) -> bool:
-        """Whether the query that the present checkpoint chose is sealed, or none is wanted."""
-        return self.book.pending is not None or self._goal == 0
-
-    def _fit_job(self) -> FitJob:
-        ids, labels = self.book.known()
-        held = self.book.known(validation=True)
-        return FitJob(
-            self.learner,
-            Fit(
-                labelled=self.setting.view(ids, labels),
-                pool=self.setting.view(self.candidates),
-                seed=self.seed.child("seed", self.repeat, "round", self.book.round, "fit"),
-                validation=self.setting.view(*held) if self.validation else None,
-            ),
-        )
-
-    def _audit(self, fit: Fit) -> None:
-        """Refuse a model that was fitted on labels nobody was charged for."""
-        if fit.pool.is_labelled:
-            raise LeakError("a model was fitted with labels of the pool. Every label is bought through a query.")
-        for view, validation in ((fit.labelled, False), (fit.validation, True)):
-            ids, labels = self.book.known(validation)
-            seen = (view.ids, view.labels) if view is not None else (ids[:0], labels[:0])
-            if not (np.array_equal(seen[0], ids) and np.array_equal(seen[1], labels)):
-                purpose = "validation" if validation else "training"
-                raise LeakError(
-                    f"a model was fitted with {len(seen[0])} labels for {purpose} that are not the {len(ids)} in the "
-                    "book. Every label is bought through a query and charged."
-                )
-
-    def _seal(self, selection: Selection) -> None:
-        _, purpose, state = self._stage()
-        outside = ~np.isin(selection.ids, self.setting.dataset.pool)
-        if outside.any():
-            raise LeakError(f"a selection has ids outside the pool: {some(selection.ids[outside])}.")
-        self._append(
-            Asked(
-                round=state.round,
-                purpose=purpose,
-                ids=tuple(selection.ids.tolist()),
-                utility=None if selection.utility is None else tuple(selection.utility.tolist()),
-                propensity=None if selection.propensity is None else tuple(selection.propensity.tolist()),
-                reasons=selection.reasons if any(selection.reasons) else (),
-            )
-        )
-
     def _work(self) -> None:
         while (job := self.job()) is not None:
             self.deliver(job, *timed(job))
-
-    # Small parts ---------------------------------------------------------------------------------------------------
-
-    def _cold(self, initial: str | Mapping[str, Any] | Strategy | None) -> Strategy:
-        """The strategy of the initial pool; given none, the session's own if it needs no model."""
-        if initial is None:
-            try:
-                self._desk.plan(self.strategy, COLD)
-            except UnmetNeedError:
-                return strategies.build("random")
-            return self.strategy
-        built = resolved(strategies.build(initial), trains_backbone=False)
-        self._desk.plan(built, COLD)
-        return built
-
-    def _open(self, spec: Mapping[str, Any]) -> None:
-        spec = json.loads(json.dumps(spec))  # as a ledger gives it back
-        if self.book.spec is None:
-            self._append(Opened(spec=spec))
-        elif differences := diff(self.book.spec, spec):
-            raise EditedStudyError(
-                "this ledger was opened with other settings:\n"
-                + "\n".join(differences)
-                + "\nUse another ledger for them."
-            )
-
-    def _append(self, event: Event) -> None:
-        self.book.check(event)  # before it is written: a ledger with an impossible event could not be opened again
-        self.ledger.append(event)
-        self.book.apply(event)
 
     def _finished(self, asked: Asked) -> Round:
         ids = np.array([i for i in asked.ids if i in self.book.labels], dtype=np.int64)
@@ -386,15 +153,3 @@ class Session:
         tested = self.book.evaluations.get(asked.round) if asked.purpose == QUERY else None
         metrics = tested.metrics if tested else {}
         return Round(asked.round, asked.purpose, ids, labels, len(self.book.charged), metrics)
-
-
-def diff(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return one line per setting that differs: ``  strategy.beta: 1.0 -> 2.0``."""
-    lines: list[str] = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += diff(before, after, f"{path}{name}.")
-        elif before != after:
-            lines.append(f"  {path}{name}: {before!r} -> {after!r}")
-    return lines

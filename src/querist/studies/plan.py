@@ -13,7 +13,7 @@ from querist.labels.oracle import require_labelled
 from querist.registry import digest
 from querist.seeds import Seed
 from querist.session.desk import Desk
-from querist.session.session import COLD, WARM
+from querist.session.machine import COLD, WARM
 from querist.studies.arms import Arm, build_arms
 from querist.studies.spec import StudySpec, collect
 

@@ -15,7 +15,7 @@ from querist.files import refuse_write, write_bytes
 from querist.labels.book import Book
 from querist.labels.events import QUERY
 from querist.labels.ledger import JsonlLedger
-from querist.session.session import diff
+from querist.session.machine import diff
 from querist.studies.plan import Run, StudyPlan
 
 SCHEMA = 1
