@@ -9,7 +9,7 @@ from querist.strategies._draws import DrawsScoring
 from querist.strategies.base import register
 
 
-@register("consensus_kl", cite="McCallum & Nigam, ICML 1998")
+@register("consensus_kl", cite="McCallum & Nigam, ICML 1998", presets={"paper": {"k": 5}})
 @dataclass(frozen=True, kw_only=True)
 class ConsensusKl(DrawsScoring):
     """Wants the rows where the draws are farthest from their mean.

@@ -17,7 +17,7 @@ from querist.strategies.base import Picks, register
     "kmeans_multi_batch",
     cite="Pourahmadi et al. 2021, arXiv 2110.12033",
     aliases=("accu_kmeans",),
-    presets={"S0": {"iterations": 20, "restarts": 5}},
+    presets={"paper": {"iterations": 20, "restarts": 5}, "S0": {"iterations": 20, "restarts": 5}},
 )
 @dataclass(frozen=True, kw_only=True)
 class KMeansMultiBatch(KMeansStrategy):

@@ -18,7 +18,7 @@ from querist.strategies.base import Picks, register
     "kmeans_single_batch",
     cite="Pourahmadi et al. 2021, arXiv 2110.12033",
     aliases=("kmeans",),
-    presets={"S0": {"iterations": 20, "restarts": 5}},
+    presets={"paper": {"iterations": 20, "restarts": 5}, "S0": {"iterations": 20, "restarts": 5}},
     flags=("one_shot",),
 )
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from querist.strategies.base import register
     "mc_entropy",
     cite="Gal, Islam & Ghahramani, ICML 2017",
     aliases=("dbal",),
-    presets={"S2": {"k": 25}, "S3": {"k": 25}},
+    presets={"S2": {"k": 25}, "S3": {"k": 25}, "S4": {"k": 10}},
 )
 @dataclass(frozen=True, kw_only=True)
 class McEntropy(DrawsScoring):

@@ -9,7 +9,12 @@ from querist.seeds import Key, Seed
 from querist.strategies.base import Picks, Strategy, register
 
 
-@register("random", cite="baseline", aliases=("uniform",))
+@register(
+    "random",
+    cite="baseline",
+    aliases=("uniform",),
+    presets={"S0": {"nested": True}, "S1": {}, "S2": {}, "S3": {}, "S4": {}},
+)
 @dataclass(frozen=True, kw_only=True)
 class Random(Strategy):
     """Draws rows uniformly without replacement: those with the smallest keyed hashes.

@@ -26,6 +26,8 @@ SLACK = 2e-3
     "stochastic",
     cite="Kirsch et al., TMLR 2023",
     presets={
+        "paper": {"form": "power", "beta": 1.0},
+        "power_bald": {"base": "bald", "form": "power"},
         "power_margin": {"base": "margin", "form": "power"},
         "power_entropy": {"base": "entropy", "form": "power"},
     },

@@ -9,7 +9,7 @@ from querist.strategies._draws import DrawsScoring
 from querist.strategies.base import register
 
 
-@register("vote_entropy", cite="Dagan & Engelson, ICML 1995")
+@register("vote_entropy", cite="Dagan & Engelson, ICML 1995", presets={"paper": {"k": 5}})
 @dataclass(frozen=True, kw_only=True)
 class VoteEntropy(DrawsScoring):
     """Wants the rows whose votes are spread most evenly over classes.
