@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-all lint docs bench-fit bench-session bench-selection peers clean
+.PHONY: demo test test-all lint docs bench-fit bench-session bench-selection bench-scale peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
@@ -15,14 +15,14 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Everything once more with the heavy extras beside it, and what needs them.
-test-all: test $(VENV)/.all
+test-all: $(VENV)/.all
+	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
 
 docs: $(STAMP)
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
@@ -35,13 +35,18 @@ bench-session: peers
 	.venv-peers/bin/python benchmarks/session_rounds.py benchmarks/results/session_rounds.json
 
 bench-selection: peers
-	.venv-peers/bin/python benchmarks/selection.py
+	.venv-peers/bin/python benchmarks/selection.py all
+	.venv-peers/bin/python benchmarks/selection.py all --threads 2
 
-# Peers go into an environment of their own and bring no dependencies, so that they replace nothing of ours.
-peers: constraints.txt
+bench-scale: $(STAMP)
+	$(BIN)/python benchmarks/scale.py
+
+# Peers go into an environment of their own and bring no dependencies, so that they replace nothing of ours; what they
+# import of the common ground has our versions.
+peers: constraints.txt benchmarks/peers.txt
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install -q -c constraints.txt -e . makefun matplotlib
-	.venv-peers/bin/pip install -q --no-deps scikit-activeml faiss-cpu modAL-python small-text
+	.venv-peers/bin/pip install -q -c constraints.txt -e . matplotlib torch tqdm
+	.venv-peers/bin/pip install -q --no-deps -r benchmarks/peers.txt
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

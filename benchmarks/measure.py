@@ -1,5 +1,6 @@
 """Times and peak memory of calls made in turn in one process."""
 
+import ctypes
 import os
 import threading
 import time
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LONG = 20.0
-"""A call that takes this many seconds is made once only."""
+ONCE, TWICE = 20.0, 5.0
+"""Seconds: a call that takes longer is made once only, or twice; every other one three times."""
 
 
 @dataclass
@@ -27,20 +28,24 @@ def alternate(calls: Mapping[str, Callable[[], Any]], repeats: int = 3) -> dict[
     found: dict[str, Measured] = {}
     for turn in range(repeats):
         for name, call in calls.items():
-            if name in found and found[name].seconds > LONG:
+            if name in found and found[name].seconds > (TWICE if turn == 2 else ONCE):
                 continue
-            with Peak(watch=turn == 0) as peak:
-                start = time.perf_counter()
-                result = call()
-                seconds = time.perf_counter() - start
-            before = found.get(name)
-            found[name] = Measured(
-                min(seconds, before.seconds) if before else seconds,
-                before.megabytes if before else peak.megabytes,
-                turn + 1,
-                result,
-            )
+            measured = once(call, watch=turn == 0)
+            if name in found:
+                measured.seconds = min(measured.seconds, found[name].seconds)
+                measured.megabytes = found[name].megabytes
+            measured.repeats = turn + 1
+            found[name] = measured
     return found
+
+
+def once(call: Callable[[], Any], *, watch: bool = True) -> Measured:
+    """Make one call."""
+    with Peak(watch=watch) as peak:
+        start = time.perf_counter()
+        result = call()
+        seconds = time.perf_counter() - start
+    return Measured(seconds, peak.megabytes, 1, result)
 
 
 class Peak:
@@ -50,6 +55,8 @@ class Peak:
         self.megabytes, self._watch, self._stop = 0.0, watch, threading.Event()
 
     def __enter__(self) -> "Peak":
+        # What earlier calls freed would be used again and not be seen to grow.
+        ctypes.CDLL(None).malloc_trim(0)
         self._before = _private()
         self._thread = threading.Thread(target=self._look)
         if self._watch:

@@ -43,3 +43,28 @@ def probabilities(x_N_d: Float32s, group_N: npt.NDArray[np.int64], c: int) -> Fl
         z = np.exp(z - z.max(axis=1, keepdims=True))
         p[start : start + STEP] = z / z.sum(axis=1, keepdims=True)
     return p
+
+
+def member_probabilities(x_N_d: Float32s, group_N: npt.NDArray[np.int64], c: int, k: int) -> list[Float32s]:
+    """Return what `k` members of a committee say, each ``(N, c)``: `probabilities` with noise of sd 1 on the logits."""
+    p = np.log(probabilities(x_N_d, group_N, c))
+    rng = np.random.default_rng(1)
+    members = []
+    for _ in range(k):
+        noise = rng.standard_normal((x_N_d.shape[1], c), dtype=np.float32)
+        q = np.empty_like(p)
+        for start in range(0, len(p), STEP):
+            z = p[start : start + STEP] + x_N_d[start : start + STEP] @ noise
+            z = np.exp(z - z.max(axis=1, keepdims=True))
+            q[start : start + STEP] = z / z.sum(axis=1, keepdims=True)
+        members.append(q)
+    return members
+
+
+def radius(x_N_d: Float32s, degree: int = 100, sample: int = 500) -> float:
+    """Return the distance within which a row has about `degree` neighbours."""
+    some = x_N_d[:: max(1, len(x_N_d) // sample)]
+    rate = min(1.0, degree / len(x_N_d))
+    gap = np.concatenate([2.0 - 2.0 * (some @ x_N_d[s : s + STEP].T).ravel() for s in range(0, len(x_N_d), STEP)])
+    place = min(len(gap) - 1, int(rate * len(gap)))
+    return float(np.sqrt(max(1e-12, np.partition(gap, place)[place])))
