@@ -6,8 +6,9 @@ from hypothesis import given, strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
-from querist.kernels import kmeans as module
+from querist.kernels import kmeans_lloyd, kmeans_starts
 from querist.kernels.kmeans import Clusters, kmeans, medoids
+from querist.kernels.kmeans_starts import starts
 from querist.kernels.workers import workers
 from querist.seeds import Seed
 
@@ -29,35 +30,12 @@ def plain_lloyd(x, centres, iterations):
     return centres, squared(x, centres).argmin(axis=1)
 
 
-def plain_seeding(x, uniform):
-    """Greedy k-means++ with the same uniforms: candidates by inverse transform, the best kept."""
-    near, rows = np.full(len(x), np.inf), []
-    for step, row in enumerate(uniform):
-        weight = np.ones(len(x)) if step == 0 else near
-        cumulated = np.cumsum(weight)
-        tried = [min(int(np.searchsorted(cumulated, u * cumulated[-1], side="right")), len(x) - 1) for u in row]
-        after = [np.minimum(near, squared(x, x[[i]])[:, 0]) for i in (tried[:1] if step == 0 else tried)]
-        best = int(np.argmin([potential.sum() for potential in after]))
-        near = after[best]
-        rows.append(tried[best])
-    return rows
-
-
 @st.composite
 def points(draw):
     """Points on a small grid: exact in float32, with duplicates, constant rows and d = 1."""
     n, d = draw(st.integers(1, 15)), draw(st.integers(1, 4))
     x = np.array(draw(st.lists(st.lists(st.integers(-2, 2), min_size=d, max_size=d), min_size=n, max_size=n)))
     return x.astype(draw(st.sampled_from([np.float32, np.float64])))
-
-
-@given(points(), st.data())
-def test_seeding_equals_plain_greedy_kmeans_plus_plus(x, data):
-    k, q = data.draw(st.integers(1, len(x))), data.draw(st.integers(1, 4))
-    uniform = generator(data.draw(st.integers(0, 99))).random((k, q))
-    rows = np.empty(k, np.intp)
-    module._seed(module.dense(x), uniform, rows)
-    assert rows.tolist() == plain_seeding(x, uniform)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -67,7 +45,7 @@ def test_equals_plain_lloyd_from_the_same_starts(dtype, iterations, n, k):
     for seed in range(12):
         x = generator(seed).normal(size=(n, 3)).astype(dtype)
         clusters = kmeans(x, k, generator(seed), iterations=iterations)
-        centres, label = plain_lloyd(x.astype(np.float64), module._starts(x, k, generator(seed)), iterations)
+        centres, label = plain_lloyd(x.astype(np.float64), starts(x, k, generator(seed)), iterations)
         assert clusters.label_N.tolist() == label.tolist()
         np.testing.assert_allclose(clusters.centres_k_d, centres, atol=1e-12)
         np.testing.assert_allclose(clusters.gap_N, squared(x, centres).min(axis=1), atol=1e-12)
@@ -120,16 +98,16 @@ def test_R2_R3_the_generator_decides_and_nothing_else():
 def test_U4_block_size_does_not_matter(monkeypatch):
     x = generator(3).normal(size=(500, 4)).astype(np.float32)
     whole = kmeans(x, 6, generator(), restarts=2)
-    monkeypatch.setattr(module, "BLOCK", 6 * 64)
+    monkeypatch.setattr(kmeans_lloyd, "BLOCK", 64)
     parts = kmeans(x, 6, generator(), restarts=2)
     np.testing.assert_array_equal(whole.label_N, parts.label_N)
     np.testing.assert_allclose(whole.centres_k_d, parts.centres_k_d, atol=1e-12)
 
 
-@pytest.mark.parametrize("wide", [1, 1000])
-def test_U2_workers_change_no_bit(wide, monkeypatch):
-    monkeypatch.setattr(module, "WIDE", wide)
-    monkeypatch.setattr(module, "BLOCK", 30 * 64)
+@pytest.mark.parametrize("group", [4, 1000])
+def test_U2_workers_change_no_bit(group, monkeypatch):
+    monkeypatch.setattr(kmeans_lloyd, "GROUP", group)
+    monkeypatch.setattr(kmeans_lloyd, "BLOCK", 64)
     x = generator(3).normal(size=(900, 4)).astype(np.float32)
     alone = kmeans(x, 30, generator(), restarts=2)
     with workers(3):
@@ -138,25 +116,8 @@ def test_U2_workers_change_no_bit(wide, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_both_searches_for_the_best_centre_agree_on_ties_too(dtype, monkeypatch):
-    x = generator(0).integers(-2, 3, size=(300, 2)).astype(dtype)
-    centres = np.concatenate([generator(1).integers(-2, 3, size=(20, 2)), [[0, 0], [0, 0]]]).astype(np.float64)
-    found = []
-    for wide in (1, 1000):
-        monkeypatch.setattr(module, "WIDE", wide)
-        label, score = np.full(300, -1, np.intp), np.empty(300)
-        module._assign(x, centres, label, score)
-        found.append((label, score))
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
-    full = x @ centres.T - 0.5 * np.square(centres).sum(axis=1)
-    np.testing.assert_array_equal(found[0][0], full.argmax(axis=1))
-    np.testing.assert_array_equal(found[0][1], full.max(axis=1))
-
-
 def test_starts_are_sought_among_part_of_a_large_pool(monkeypatch):
-    monkeypatch.setattr(module, "SEEDED_ON", 50)
+    monkeypatch.setattr(kmeans_starts, "SEEDED_ON", 50)
     blobs = np.repeat(np.eye(4) * 10, 500, axis=0).astype(np.float32) + 0.1 * generator().normal(size=(2000, 4))
     clusters = kmeans(blobs.astype(np.float32), 4, generator(1), restarts=3)
     assert sorted(clusters.size_k) == [500] * 4

@@ -11,6 +11,7 @@ from querist.kernels.coverage import greedy_cover, top_hat
 from querist.kernels.radius_graph import (
     cover_greedily,
     least_distance,
+    left_to_cover,
     pure_radius,
     radius_graph,
     typical_distance,
@@ -169,3 +170,13 @@ def test_distances_among_too_few_points_are_none():
         assert least_distance(x) is None
     two = np.array([[0.0], [3.0]], np.float32)
     assert typical_distance(two) == least_distance(two) == 3
+
+
+@pytest.mark.parametrize("b", [1, 4, 60, 100])
+@pytest.mark.parametrize("picks", [[], [3], [3, 8, 20, 41]])
+def test_what_is_left_to_cover_is_counted_ball_by_ball(b, picks):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    near = np.linalg.norm(x[:, None] - x[None], axis=2) < 0.7
+    left = near[:, ~near[picks].any(axis=0)].sum(axis=1)
+    graph = radius_graph(x, 0.7)
+    assert left_to_cover(graph, np.array(picks, np.intp), b) == np.sort(left)[::-1][:b].sum()

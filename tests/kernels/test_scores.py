@@ -89,7 +89,7 @@ def test_return_float64_and_leave_the_input_alone(score):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("c", [1, 2, 3, 8, 9, 100, 1001])
+@pytest.mark.parametrize("c", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100, 1001])
 def test_B1_one_pass_equals_three_and_the_textbook(dtype, c):
     p = np.random.default_rng(c).dirichlet(np.full(c, 0.3), size=200).astype(dtype)
     p[:c][: len(p)] = np.eye(c, dtype=dtype)[: len(p)]
@@ -103,6 +103,26 @@ def test_B1_one_pass_equals_three_and_the_textbook(dtype, c):
     np.testing.assert_array_equal(together.margin_n, ordered[:, -2] - ordered[:, -1])
     np.testing.assert_array_equal(together.least_confidence_n, 1 - ordered[:, -1])
     assert (together.entropy_n[: min(c, 200)] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("c", [8, 16, 19, 40, 64])
+def test_N3_ties_at_every_pair_of_places(dtype, c):
+    # Every two classes share the largest value once, and once one of them is a little less likely.
+    one, other = np.nonzero(~np.eye(c, dtype=np.bool_))
+    p = np.full((len(one), c), 0.25 / c, dtype)
+    p[np.arange(len(p)), one], p[np.arange(len(p)), other] = 0.375, 0.375
+    assert (scores.margin(p) == 0).all()
+    p[np.arange(len(p)), other] = 0.3125
+    assert (scores.margin(p) == -0.0625).all()
+    assert (scores.least_confidence(p) == 0.625).all()
+
+
+def test_rounding_below_zero_counts_as_zero_in_wide_rows():
+    p = np.full((1, 40), -1e-9, np.float32)
+    p[0, 17] = 1.0
+    assert scores.margin(p).tolist() == [-1]
+    assert scores.least_confidence(p).tolist() == [0]
 
 
 def test_N1_logarithms_are_right_over_the_whole_range():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from querist.kernels import kmeans as kmeans_module, threads
+from querist.kernels import kmeans as kmeans_module, kmeans_lloyd, threads
 from querist.kernels.threads import single_threaded_blas
 
 
@@ -104,13 +104,13 @@ def test_nested_entry_is_nearly_free():
 
 
 def test_U2_kmeans_multiplies_on_one_thread(monkeypatch):
-    seen, absorb = set(), kmeans_module._absorb
+    seen, absorb = set(), kmeans_lloyd._absorb
 
     def spy(*args):
         seen.update(blas())
         return absorb(*args)
 
-    monkeypatch.setattr(kmeans_module, "_absorb", spy)
+    monkeypatch.setattr(kmeans_lloyd, "_absorb", spy)
     with threadpool_limits(2, user_api="blas"):
         kmeans_module.kmeans(np.random.default_rng(0).normal(size=(30, 3)), 4, np.random.default_rng(0), iterations=1)
     assert seen == {1}

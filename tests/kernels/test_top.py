@@ -47,4 +47,4 @@ def test_a_threshold_from_a_sample_changes_nothing(kind, b, monkeypatch):
 
 def test_few_of_many_rows_are_sorted():
     score = np.random.default_rng(0).normal(size=200_000)
-    assert len(module._ahead(score, 100)) < 5000
+    assert len(module.contenders(score, 100)) < 5000

@@ -1,5 +1,6 @@
 """Arrays in, ids out: every combination of arrays, agreement with a session, and every kind of bad input."""
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import pytest
 from querist.errors import BudgetError, DataError, SpecError, UnknownNameError, UnmetNeedError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Embeddings, Features, Gradients, Labels, Probs
+from querist.kernels import farthest_first
 from querist.session.select import select
 from querist.session.session import Session
 from querist.session.setting import Setting
@@ -198,6 +200,42 @@ def test_features_stand_in_where_there_are_no_embeddings():
     assert select("badge", 4, probs=PROBS, features=EMBEDDINGS).ids.tolist() == (
         select("badge", 4, probs=PROBS, embeddings=EMBEDDINGS).ids.tolist()
     )
+
+
+# --------------------------------------------------------------------------------------------------------- narrow input
+
+
+@pytest.mark.parametrize("labelled", [[], LABELLED])
+@pytest.mark.parametrize("strategy", ["k_center_greedy", "k_center_greedy(normalise=True)", "typiclust", "prob_cover"])
+def test_half_precision_counts_for_what_it_is(strategy, labelled):
+    half = FEATURES.astype(np.float16)
+    wide = select(strategy, 6, features=half.astype(np.float32), labelled=labelled, classes=3)
+    narrow = select(strategy, 6, features=half, labelled=labelled, classes=3)
+    assert narrow.ids.tolist() == wide.ids.tolist()
+    np.testing.assert_array_equal(narrow.utility, wide.utility)
+
+
+@pytest.mark.parametrize("name", ["probs", "embeddings"])
+def test_gradients_from_half_precision_are_those_of_the_same_numbers(name):
+    arrays = {"probs": PROBS, "embeddings": EMBEDDINGS, name: ARRAYS[name].astype(np.float16)}
+    wide = arrays | {name: arrays[name].astype(np.float32)}
+    assert select("badge", 6, **arrays).ids.tolist() == select("badge", 6, **wide).ids.tolist()
+
+
+def test_a_file_of_half_precision_is_read_in_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(farthest_first, "POOL", 2**20)
+    x = np.random.default_rng(0).normal(size=(60_000, 64)).astype(np.float16)
+    np.save(tmp_path / "x.npy", x)
+    select("k_center_greedy", 2, features=x[:3000])  # compile first
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        picked = select("k_center_greedy", 20, features=mapped).ids
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 2**20  # numbers per row, and some rows in float32; all of them would be 15 MB
+    assert picked.tolist() == select("k_center_greedy", 20, features=x.astype(np.float32)).ids.tolist()
 
 
 # ------------------------------------------------------------------------------------------------------------ bad input

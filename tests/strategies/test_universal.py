@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Factors, Features, Gradients, Need, Probs, Sealed
+from querist.evidence.needs import Factors, Features, Gradients, Head, Labels, Need, Probs, Sealed
 from querist.registry import describe
 from querist.seeds import Seed
 from querist.strategies.base import State, choose, resolved, strategies
@@ -39,7 +39,9 @@ def pool(strategy, n, d=16, c=20, labelled=40):
                 return x[rows]
             case Gradients():
                 return Factors(p[rows], x[rows])
-            case Sealed():
+            case Head():
+                return lambda z: z @ x[:c].T
+            case Labels() | Sealed():
                 return p[rows].argmax(axis=1)
         pytest.skip(f"{need} is not made here")
 

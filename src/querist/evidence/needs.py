@@ -23,6 +23,7 @@ from querist.arrays import (
     some,
 )
 from querist.errors import DataError
+from querist.kernels.checks import all_finite, all_probabilities
 
 T = TypeVar("T")
 Frame: TypeAlias = Literal["candidates", "labelled", "all", "targets"]
@@ -86,9 +87,7 @@ class Probs(Need[Array]):
     __str__ = Need.__str__
 
     def check(self, value: Array, ids: Ids, c: int) -> Array:
-        value = _rows_by(value, ids, "probs", c)
-        require_probabilities(value, "probs", ids)
-        return value
+        return _probable_rows(value, ids, "probs", c)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +115,7 @@ class Draws(Need[Sequence[Array]]):
     def check(self, value: Sequence[Array], ids: Ids, c: int) -> Sequence[Array]:
         if len(value) < 2:
             raise DataError(f"Expected draws of at least 2 members, shape (k, n, c), got {len(value)}.")
-        checked = [_rows_by(draw, ids, f"draws[{j}]", c) for j, draw in enumerate(value)]
-        for j, draw in enumerate(checked):
-            require_probabilities(draw, f"draws[{j}]", ids)
-        return checked
+        return [_probable_rows(draw, ids, f"draws[{j}]", c) for j, draw in enumerate(value)]
 
     def cut(self, value: Sequence[Array], rows: Rows) -> Sequence[Array]:
         return [draw[rows] for draw in value]
@@ -137,7 +133,10 @@ class Embeddings(Need[Array]):
 
 @dataclass(frozen=True, kw_only=True)
 class Features(Need[Array]):
-    """Outputs of a frozen encoder, ``(n, d)`` float32; unit rows unless ``normalise=False`` (zero rows stay zero)."""
+    """Outputs of a frozen encoder, ``(n, d)`` float32; unit rows unless ``normalise=False`` (zero rows stay zero).
+
+    Rows that are not normalised may be float16, if that is what a caller has: they are not copied.
+    """
 
     encoder: str | None = None
     normalise: bool = True
@@ -149,10 +148,20 @@ class Features(Need[Array]):
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours(Need[Neighbourhood]):
-    """The `k` nearest neighbours of every row among the rows of the frame, in feature space."""
+    """The `k` nearest neighbours of every row among the rows of the frame, in feature space; exact.
+
+    Euclidean distances between the rows of `features`: on unit rows their order is that of falling cosine similarity.
+    """
 
     k: int = 20
+    encoder: str | None = None
+    normalise: bool = True
     __str__ = Need.__str__
+
+    @property
+    def features(self) -> Features:
+        """The features in whose space neighbours are near."""
+        return Features(frame=self.frame, encoder=self.encoder, normalise=self.normalise)
 
     def check(self, value: Neighbourhood, ids: Ids, c: int) -> Neighbourhood:
         if len(value.indptr) != len(ids) + 1:
@@ -303,5 +312,13 @@ def _finite_rows(value: Array, ids: Ids, what: str, columns: int | None) -> Arra
     value = _rows_by(value, ids, what, columns)
     if value.ndim != 2:
         raise DataError(f"Expected {what} of shape (n, d), got shape {value.shape}.")
-    require_finite(value, what, ids)
+    if not all_finite(value):
+        require_finite(value, what, ids)
+    return value
+
+
+def _probable_rows(value: Any, ids: Ids, what: str, c: int) -> Any:
+    value = _rows_by(value, ids, what, c)
+    if not all_probabilities(value):
+        require_probabilities(value, what, ids)
     return value

@@ -110,14 +110,25 @@ class Coverage:
             rows, value = self.risen(int(centre), self.best_N)
             self.best_N[rows] = value
 
+        counted = np.flatnonzero(self._weight_N > 0.0)
+        if 2 * len(counted) < N:
+            # From all as well covered as can be, where nothing gains, to where they are.
+            self.move(counted, np.rint(self._weight_N[counted]), self.best_N[counted])
+            return
+
         def first_gains(block: slice) -> None:
             own_N = np.zeros(N, np.int64)
-            pairs.first_gains(
-                self._x, self._weight_N, self.best_N, *similarity, block.start, block.stop, own_N
-            )  # fmt: skip
+            pairs.first_gains(self._x, self._weight_N, self.best_N, *similarity, block.start, block.stop, own_N)
             self._gather(own_N)
 
         each_block(first_gains, N, stretch(N))
+
+    def largest_gains(self, open_N: Bools, b: int) -> float:
+        """Return the sum of the `b` largest gains of open rows: no `b` of them add more together."""
+        gain = self.gain_N[open_N]
+        if b < len(gain):
+            gain = np.partition(gain, len(gain) - b)[len(gain) - b :] if b else gain[:0]
+        return float(gain.sum()) * self.unit
 
     def greedy(self, open_N: Bools, tie_N: Hashes, b: int) -> tuple[Rows, Array]:
         """Return what `greedy_cover` does. The last pick is not covered by yet: call `add` if more is to follow."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels.nearest import Nearest, column_sums, gap_to
+from querist.progress import tell
 
 POOL = 12 * 2**20
 """Bytes of the rows among which picks are sought: they stay in the cache from pick to pick."""
@@ -48,6 +49,7 @@ def farthest_first(x_N_d: Array, centres: Rows, open_N: Bools, tie_N: Hashes, b:
     while step < b:
         pool, least, last_tie = _farthest(near_N, tie_N, members)
         step = nearest.pick(pool, tie_N[pool], least, last_tie, rows, gap, step)
+        tell("picking", step, b)
     return rows, np.sqrt(gap)
 
 

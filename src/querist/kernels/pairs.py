@@ -152,6 +152,8 @@ def risen(x_N_d, pick, weight_N, best_N, kind, scale, rows, value):
     for first in range(0, N, LANES):
         held = min(LANES, N - first)
         for i in range(held):
+            if weight_N[first + i] == 0.0:
+                continue
             u, gap = x_N_d[first + i], 0.0
             for j in range(d):
                 difference = np.float64(u[j]) - np.float64(y[j])
@@ -160,7 +162,8 @@ def risen(x_N_d, pick, weight_N, best_N, kind, scale, rows, value):
             near_m[i] = gap * (1 - 1e-9)
         _similar(near_m, kind, scale, like_m)
         for i in range(held):
-            if weight_N[first + i] * like_m[i] + 1.0 > best_N[first + i]:
+            weight = weight_N[first + i]
+            if weight > 0.0 and weight * like_m[i] + 1.0 > best_N[first + i]:
                 rows[maybe] = first + i
                 maybe += 1
     count = 0

@@ -91,6 +91,13 @@ def cover_greedily(
     return rows[:count], fresh[:count]
 
 
+def left_to_cover(graph: RadiusGraph, picks: Rows, b: int) -> int:
+    """Return how many rows outside the balls of `picks` the `b` fullest balls hold, what two hold counted twice."""
+    count_N = np.zeros(graph.size, np.int64)
+    _count_uncovered(*graph, np.ascontiguousarray(picks, np.intp), count_N)
+    return int(np.sort(count_N)[len(count_N) - min(b, len(count_N)) :].sum())
+
+
 def pure_radius(x_N_d: Array, label_N: Labels, purity: float, rows: Rows) -> float:
     """Return the largest radius whose open balls around at least a share `purity` of `rows` hold one label only.
 
@@ -191,3 +198,17 @@ def _cover(indptr, indices, centres, open_N, tie_N, rows, fresh):
                 for back in range(indptr[v], indptr[v + 1]):
                     degree_N[indices[back]] -= 1
     return len(rows)
+
+
+@jit
+def _count_uncovered(indptr, indices, picks, count_N):
+    covered_N = np.zeros(len(count_N), np.bool_)
+    for pick in picks:
+        covered_N[pick] = True
+        for e in range(indptr[pick], indptr[pick + 1]):
+            covered_N[indices[e]] = True
+    for i in range(len(count_N)):
+        count = 0 if covered_N[i] else 1
+        for e in range(indptr[i], indptr[i + 1]):
+            count += 0 if covered_N[indices[e]] else 1
+        count_N[i] = count

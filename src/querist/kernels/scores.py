@@ -3,21 +3,30 @@
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from querist.arrays import Array
 from querist.kernels.jit import dense, jit
 from querist.kernels.workers import each_block
 
-BLOCK = 1024
-"""Rows that one thread scores at a time: they stay in its cache from one score to the next."""
+BLOCK = 2**18
+"""Entries, rows times classes, that one thread scores at a time: they stay in its cache from one score to the next."""
 
-# Coefficients of 2 atanh(s) / s in powers of s^2; what follows the last is below 2^-53 for the s that occur.
-_S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7, _S8, _S9, _S10 = (2.0 / (2 * power + 1) for power in range(11))
+# Coefficients of 2 atanh(s) / s in powers of s^2, interpolated at Chebyshev points for the s that occur: between the
+# roots of 1/2 and 2 the error is below 2^-58.
+_S0, _S1, _S2, _S3 = 2.0, 0.6666666666666765, 0.3999999999930234, 0.28571428760641776
+_S4, _S5, _S6, _S7 = 0.22222197056715726, 0.18183631680790657, 0.15312528133331413, 0.1480971051786593
 _LN2 = float(np.log(2.0))
 _ROOT_HALF = int(np.array(np.sqrt(0.5)).view(np.int64))
 _ONE = int(np.array(1.0).view(np.int64))
 _MANTISSA = 2**52 - 1
 _TINY = float(np.finfo(np.float64).tiny)
+
+_VECTOR = 64
+"""Bytes of the vectors in which the two largest probabilities are sought."""
 
 
 class Uncertainty(NamedTuple):
@@ -62,7 +71,7 @@ def _scored(p_n_c: Array, *, entropies: bool, orders: bool) -> Uncertainty:
         if orders:
             _order(p_m_c, found.margin_n[block], found.least_confidence_n[block])
 
-    each_block(work, n, BLOCK)
+    each_block(work, n, max(1, BLOCK // max(p_n_c.shape[1], 1)))
     return found
 
 
@@ -82,9 +91,10 @@ def _entropy(p_m_c, entropy_m):
             f = np.int64((bits & _MANTISSA) + _ROOT_HALF).view(np.float64)
             s = np.divide(f - 1.0, f + 1.0)
             z = s * s
-            series = _S8 + z * (_S9 + z * _S10)
-            series = _S4 + z * (_S5 + z * (_S6 + z * (_S7 + z * series)))
-            series = _S0 + z * (_S1 + z * (_S2 + z * (_S3 + z * series)))
+            zz = z * z
+            # In halves, not one after the other: the processor works on both at once.
+            low, high = (_S0 + z * _S1) + zz * (_S2 + z * _S3), (_S4 + z * _S5) + zz * (_S6 + z * _S7)
+            series = low + (zz * zz) * high
             total += max(np.float64(p_c[j]), 0.0) * (k * _LN2 + s * series)
         entropy_m[i] = 0.0 - total
 
@@ -93,21 +103,74 @@ def _entropy(p_m_c, entropy_m):
 def _order(p_m_c, margin_m, least_confidence_m):
     """Fill what the two largest probabilities say."""
     m, c = p_m_c.shape
+    wide = c * p_m_c.itemsize >= _VECTOR
     for i in range(m):
         p_c = p_m_c[i]
-        # Two runs side by side: one alone would wait for its own last comparison.
-        first = second = other_first = other_second = 0.0
-        for j in range(0, c - 1, 2):
-            one, other = np.float64(p_c[j]), np.float64(p_c[j + 1])
-            second = max(second, min(first, one))
-            first = max(first, one)
-            other_second = max(other_second, min(other_first, other))
-            other_first = max(other_first, other)
-        if c % 2:
-            one = np.float64(p_c[c - 1])
-            second = max(second, min(first, one))
-            first = max(first, one)
-        second = max(min(first, other_first), max(second, other_second))
-        first = max(first, other_first)
+        first = second = 0.0
+        if wide:
+            first, second = _two_largest(p_c)  # pyright: ignore[reportCallIssue]
+        else:
+            for j in range(c):
+                p = np.float64(p_c[j])
+                second = max(second, min(first, p))
+                first = max(first, p)
         margin_m[i] = second - first
         least_confidence_m[i] = 1.0 - first
+
+
+@intrinsic
+def _two_largest(_context, row):
+    """Return the largest entry of a row and the second largest, 0 where they are negative.
+
+    The row fills a vector of `_VECTOR` bytes at least. Written as vector instructions, because no compiler finds them
+    in a loop whose two maxima depend on each other; the loop takes four times as long.
+    """
+
+    def lowered(context, builder, signature, args):
+        data = context.make_array(row)(context, builder, args[0])
+        number, size = context.get_data_type(row.dtype), builder.extract_value(data.shape, 0)
+        lanes, word = _VECTOR * 8 // row.dtype.bitwidth, ir.IntType(32)
+        vector = ir.VectorType(number, lanes)
+        zeros, places = ir.Constant(vector, [0.0] * lanes), ir.VectorType(word, lanes)
+
+        def load(start):
+            at = builder.bitcast(builder.gep(data.data, [start]), vector.as_pointer())
+            return builder.load(at, align=row.dtype.bitwidth // 8)
+
+        def either(relation, one, other):
+            return builder.select(builder.fcmp_ordered(relation, one, other), one, other)
+
+        def merged(one, other):
+            """The two largest of two pairs, lane by lane."""
+            seconds = either(">", one[1], other[1])
+            return either(">", one[0], other[0]), either(">", either("<", one[0], other[0]), seconds)
+
+        first, second = (cgutils.alloca_once_value(builder, zeros) for _ in range(2))
+        vectors = builder.udiv(size, ir.Constant(size.type, lanes))
+        with cgutils.for_range(builder, vectors, intp=size.type) as loop:
+            entries = load(builder.mul(loop.index, ir.Constant(size.type, lanes)))
+            pair = merged((builder.load(first), builder.load(second)), (entries, zeros))
+            builder.store(pair[0], first)
+            builder.store(pair[1], second)
+        # What is left is the end of the last full vector there is; lanes before it were looked at already.
+        left = builder.trunc(builder.urem(size, ir.Constant(size.type, lanes)), word)
+        left = builder.insert_element(ir.Constant(places, ir.Undefined), left, word(0))
+        left = builder.shuffle_vector(left, left, ir.Constant(places, [0] * lanes))
+        new = builder.icmp_unsigned("<=", ir.Constant(places, list(range(lanes, 0, -1))), left)
+        entries = builder.select(new, load(builder.sub(size, ir.Constant(size.type, lanes))), zeros)
+        pair = merged((builder.load(first), builder.load(second)), (entries, zeros))
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                ir.Constant(ir.VectorType(word, lanes), list(range(start, start + lanes))) for start in (0, lanes)
+            ]
+            low, high = ([builder.shuffle_vector(part, part, half) for part in pair] for half in halves)
+            pair = merged(low, high)
+        found = (
+            [builder.fpext(builder.extract_element(part, word(0)), ir.DoubleType()) for part in pair]
+            if (row.dtype.bitwidth < 64)
+            else [builder.extract_element(part, word(0)) for part in pair]
+        )
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(types.float64, 2)(row), lowered

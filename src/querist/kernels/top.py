@@ -16,7 +16,7 @@ def top_b(score_n: Array, tie_n: Hashes, b: int) -> Rows:
         tie_n: ``(n,)`` keyed hashes of the rows' ids.
         b: ``0 <= b <= n``.
     """
-    rows = _ahead(score_n, b)
+    rows = contenders(score_n, b)
     score = score_n[rows]
     if b < len(rows):
         # Everything above the b-th value is in; the value itself may be tied, so all its rows stay for the tie-break.
@@ -25,8 +25,11 @@ def top_b(score_n: Array, tie_n: Hashes, b: int) -> Rows:
     return rows[np.lexsort((tie_n[rows], -score_n[rows]))][:b]
 
 
-def _ahead(score_n: Array, b: int) -> Rows:
-    """Return rows among which the `b` largest scores and all their ties are: few of many rows, or else all of them."""
+def contenders(score_n: Array, b: int) -> Rows:
+    """Return rows among which the `b` largest scores and all their ties are: few of many rows, or else all of them.
+
+    Ascending. Whoever must compute a hash per row needs it for these alone.
+    """
     n = len(score_n)
     # A value that about 2 b rows reach, judged by every n-th part of them. If b rows reach it, no other row matters.
     sample = score_n[:: max(1, n // SAMPLE)]

@@ -36,6 +36,13 @@ def each_block(work: Callable[[slice], None], n: int, size: int) -> None:
             for block in blocks:
                 work(block)
         else:
+            waiting = iter(blocks)
+
+            def take() -> None:
+                # One task per thread and not per block: handing a task over costs as much as a small block.
+                for block in waiting:
+                    work(block)
+
             with ThreadPoolExecutor(threads) as pool:
-                for done in [pool.submit(work, block) for block in blocks]:
+                for done in [pool.submit(take) for _ in range(threads)]:
                     done.result()

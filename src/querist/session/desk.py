@@ -6,7 +6,7 @@ import numpy as np
 
 from querist.arrays import Ids
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Past, Sealed
+from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Neighbours, Past, Sealed
 from querist.evidence.plan import Plan, plan
 from querist.evidence.provider import Model, Offer
 from querist.evidence.view import View
@@ -15,6 +15,7 @@ from querist.labels.events import QUERY
 from querist.labels.oracle import Query, SimulatedOracle
 from querist.learners.base import Learner
 from querist.registry import describe
+from querist.session.neighbours import NeighbourSource
 from querist.session.setting import NO_TARGETS, Setting
 from querist.strategies.base import State, Strategy, card_of, flags_of
 
@@ -31,6 +32,7 @@ class Desk:
     def __init__(self, setting: Setting, learner: Learner, book: Book) -> None:
         self._setting, self._book = setting, book
         self._learner = LearnerSource(learner)
+        self._neighbours = NeighbourSource(setting)
         self._plans: dict[tuple[Strategy, tuple[Need[Any], ...], bool], Plan] = {}
 
     def plan(self, strategy: Strategy, state: State) -> Plan:
@@ -44,7 +46,8 @@ class Desk:
         if entry not in self._plans:
             books = BookSource(oracle="oracle" in flags_of(strategy))
             model = self._learner if state.has_model else NoModel()
-            self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, [books, self._setting, model])
+            sources = [books, self._setting, self._neighbours, model]
+            self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, sources)
         return self._plans[entry]
 
     def asks_the_learner(self, chosen: Plan) -> bool:
@@ -63,6 +66,8 @@ class Desk:
             ids = frames[need.frame]
             if isinstance(need, Features):
                 values[need] = self._setting.provide(need, ids)
+            elif isinstance(need, Neighbours):
+                values[need] = self._neighbours.provide(need, ids)
             elif isinstance(source, BookSource):
                 values[need] = self._known(need, ids)
             elif model is not None:

@@ -20,12 +20,14 @@ from querist.arrays import (
 from querist.errors import DataError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
-from querist.evidence.needs import Draws, Embeddings, Factors, Features, Gradients, Labels, Need, Probs
+from querist.evidence.needs import Draws, Embeddings, Factors, Features, Gradients, Labels, Need, Neighbours, Probs
 from querist.evidence.plan import plan
 from querist.evidence.provider import Offer
+from querist.kernels.checks import all_finite, all_probabilities
 from querist.kernels.threads import single_threaded_blas
 from querist.kernels.workers import workers
 from querist.seeds import Seed
+from querist.session.neighbours import neighbourhood
 from querist.strategies.base import (
     Selection,
     State,
@@ -66,7 +68,8 @@ def select(
         budget: number of picks.
         probs: ``(N, c)`` probabilities of your model.
         embeddings: ``(N, d)`` penultimate activations of your model.
-        features: ``(N, d)`` of a frozen encoder; rows are scaled to unit length where a strategy wants that.
+        features: ``(N, d)`` of a frozen encoder; rows are scaled to unit length where a strategy wants that. Where
+            it takes rows as they are, as k_center_greedy does, float16 and memory-mapped arrays are read in place.
         draws: ``(k, N, c)`` probabilities of a stochastic model or a committee, draw j the same function for all items.
         labelled: ids whose labels are known; they are never picked.
         labels: class numbers aligned with `labelled`.
@@ -102,7 +105,9 @@ def select(
     chosen = plan(f"strategy {name!r}", built.needs_at(state), [source])
     if c is None and any(isinstance(need, Labels) for need in chosen.sources):
         raise UsageError(f"strategy {name!r} needs labels, and the labels seen may lack a class: pass classes=C.")
-    candidates = np.setdiff1d(np.arange(n_all), taken, assume_unique=True)
+    unlabelled = np.ones(n_all, np.bool_)
+    unlabelled[taken] = False
+    candidates = np.flatnonzero(unlabelled).astype(np.int64, copy=False)
     with single_threaded_blas(), workers(os.cpu_count() or 1):
         values = {need: source.provide(need, candidates) for need in chosen.sources}
         evidence = Evidence(candidates, values, labelled=taken, c=c or 1)
@@ -135,6 +140,8 @@ class ArraySource:
         match need:
             case Probs() | Embeddings() | Features() | Draws():
                 wanted = [type(need).__name__.lower()]
+            case Neighbours():
+                wanted = ["features"]
             case Labels():
                 wanted = ["labels"]
             case Gradients():
@@ -157,20 +164,28 @@ class ArraySource:
                 return [draw[rows] for draw in self._draws]
             case Features():
                 return self._features(need, ids, rows)
+            case Neighbours():
+                return neighbourhood(self._features(need.features, ids, rows), need.k)
             case Gradients():
                 return self._gradients(ids, rows)
             case _:
                 return self._arrays["probs" if isinstance(need, Probs) else "embeddings"][rows]
 
     def _features(self, need: Features, ids: Ids, rows: Any) -> Array:
+        given = self._arrays["features"][rows]
+        whole = given.dtype in (np.float16, np.float32)
         with np.errstate(over="ignore"):
-            narrow = self._arrays["features"][rows].astype(np.float32, copy=False)
-        require_finite(narrow, "features as float32", ids)
+            narrow = given if whole else given.astype(np.float32)
+        if (need.normalise or not whole) and not all_finite(narrow):
+            require_finite(narrow, "features as float32", ids)
         return unit_rows(narrow) if need.normalise else narrow
 
     def _gradients(self, ids: Ids, rows: Any) -> Factors:
-        require_probabilities(self._arrays["probs"][rows], ids=ids)
-        p_n_c: Array = np.array(self._arrays["probs"][rows], dtype=np.float64)
+        given = self._arrays["probs"][rows]
+        if not all_probabilities(given):
+            require_probabilities(given, ids=ids)
+        # Half precision would round what is left of a probability near 1.
+        p_n_c: Array = np.array(given, dtype=np.result_type(given, np.float32))
         label = p_n_c.argmax(axis=1)  # hypothesised, except where it is known
         if self._labels is not None:
             bought = np.isin(ids, self._labelled)

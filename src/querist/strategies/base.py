@@ -11,7 +11,8 @@ from querist.arrays import Array, Ids, Rows, some
 from querist.errors import BudgetError, ScoreError, SelectionError, SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
-from querist.kernels.top import top_b
+from querist.kernels.certificate import Certificate
+from querist.kernels.top import contenders, top_b
 from querist.registry import Card, Registry
 from querist.seeds import Key
 
@@ -28,21 +29,24 @@ class State:
 class Picks(NamedTuple):
     """What a strategy returns: distinct candidate rows in the order picked, with the utility each had when picked.
 
-    A rule that draws may add the propensity: the probability of each draw given the earlier ones.
+    A rule that draws may add the propensity: the probability of each draw given the earlier ones. A rule that bounds
+    what it loses against the best possible batch may add the certificate.
     """
 
     rows: Rows
     utility: Array | None = None
     propensity: Array | None = None
+    certificate: Certificate | None = None
 
 
 class Selection(NamedTuple):
-    """Picks turned into ids."""
+    """Picks turned into ids. If only a sample of the pool was looked at, the first reason says so."""
 
     ids: Ids
     utility: Array | None
     propensity: Array | None
     reasons: tuple[str, ...]
+    certificate: Certificate | None = None
 
 
 class Strategy(ABC):
@@ -83,7 +87,8 @@ class Scoring(Strategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         """Return the rows with the largest scores, ties by smallest keyed hash."""
         score = checked_score(self, ev)
-        rows = top_b(score, key.hash(ev.candidates), b)
+        rows = contenders(score, b)
+        rows = rows[top_b(score[rows], key.hash(ev.candidates[rows]), b)]
         return Picks(rows, score[rows])
 
 
@@ -206,7 +211,9 @@ def _finish(strategy: Strategy, candidates: Ids, picks: Picks, b: int) -> Select
     if propensity is not None and (propensity.shape != (b,) or not ((propensity > 0) & (propensity <= 1)).all()):
         raise SelectionError(f"{_name(strategy)} returned propensities that are not {b} numbers in (0, 1].")
     words = [strategy.reason(u) for u in (utility.tolist() if utility is not None else [float("nan")] * b)]
-    return Selection(candidates[rows].astype(np.int64), utility, propensity, tuple(words))
+    if picks.certificate is not None and picks.certificate.sampled:
+        words[0] = "; ".join(filter(None, (words[0], str(picks.certificate))))
+    return Selection(candidates[rows].astype(np.int64), utility, propensity, tuple(words), picks.certificate)
 
 
 def _name(strategy: Strategy) -> str:

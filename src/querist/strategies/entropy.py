@@ -14,6 +14,7 @@ from querist.strategies.base import Scoring, register
     "entropy",
     cite="Settles, Active Learning Literature Survey, 2009; Wang & Shang, IJCNN 2014",
     aliases=("uncertainty", "uncertainty_entropy"),
+    presets={"paper": {}, "S0": {}, "S1": {}, "S3": {}, "S4": {}},
 )
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Scoring):

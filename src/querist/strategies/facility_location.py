@@ -8,13 +8,13 @@ from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Need
 from querist.kernels.coverage import cosine
 from querist.seeds import Key
-from querist.strategies._coverage import COVERED, covering
-from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies._coverage import COVERED, Covering
+from querist.strategies.base import Picks, State, register
 
 
-@register("facility_location", cite="Wei, Iyer & Bilmes, ICML 2015")
+@register("facility_location", cite="Wei, Iyer & Bilmes, ICML 2015", presets={"paper": {}, "S4": {}})
 @dataclass(frozen=True, kw_only=True)
-class FacilityLocation(Strategy):
+class FacilityLocation(Covering):
     """Wants the row that most raises the similarity of all rows to their most similar labelled or picked one.
 
     Identity: ``gain(x) = sum_i max(0, s_ix - max_(j in L u S) s_ij)`` with ``s = (1 + cos) / 2``. Greedy, so at least
@@ -22,6 +22,7 @@ class FacilityLocation(Strategy):
 
     Attributes:
         space: frozen features or the task model's embeddings; ``auto`` takes embeddings where the learner trains them.
+        limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
     space: Literal["auto", "features", "embeddings"] = "auto"
@@ -36,4 +37,4 @@ class FacilityLocation(Strategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         embedded = self.space == "embeddings"
         x_N_d = unit_rows(ev[Embeddings(frame="all")]) if embedded else ev[Features(frame="all")]
-        return covering(ev, x_N_d, cosine(), b, key)
+        return self.covering(ev, x_N_d, cosine(), b, key)

@@ -20,7 +20,7 @@ from querist.strategies.base import Picks, State, Strategy, register
     cite="Sener & Savarese, ICLR 2018",
     aliases=("coreset",),
     presets={
-        "S0": {"normalise": True}, "S1": {"normalise": True},
+        "paper": {"normalise": False}, "S0": {"normalise": True}, "S1": {"normalise": True},
         "S2": {"normalise": False}, "S3": {"normalise": False}, "S4": {"normalise": False},
     },
 )  # fmt: skip

@@ -14,6 +14,7 @@ from querist.strategies.base import Scoring, register
     "least_confidence",
     cite="Lewis & Gale, SIGIR 1994; Culotta & McCallum, AAAI 2005",
     aliases=("leastconf",),
+    presets={"paper": {}, "S2": {}, "S3": {}, "S4": {}},
 )
 @dataclass(frozen=True, kw_only=True)
 class LeastConfidence(Scoring):

@@ -10,7 +10,7 @@ from querist.kernels import scores
 from querist.strategies.base import Scoring, register
 
 
-@register("margin", cite="Scheffer, Decomain & Wrobel, IDA 2001")
+@register("margin", cite="Scheffer, Decomain & Wrobel, IDA 2001", presets={"paper": {}, "S3": {}, "S4": {}})
 @dataclass(frozen=True, kw_only=True)
 class Margin(Scoring):
     """Wants the rows whose two most likely classes are closest.

@@ -9,13 +9,14 @@ from querist.arrays import Array
 from querist.errors import SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features
+from querist.kernels.certificate import Certificate, most_possible
 from querist.kernels.coverage import top_hat
 from querist.kernels.kmeans import kmeans
-from querist.kernels.radius_graph import cover_greedily, pure_radius, radius_graph
+from querist.kernels.radius_graph import cover_greedily, left_to_cover, pure_radius, radius_graph
 from querist.seeds import Key
-from querist.strategies._coverage import COVERED, completed, covering
+from querist.strategies._coverage import COVERED, Covering, completed
 from querist.strategies._whole import places
-from querist.strategies.base import Picks, Strategy, register
+from querist.strategies.base import Picks, register
 
 BALLS = 4096
 """The most balls whose purity is looked at; with more rows than that, as many drawn at random."""
@@ -34,7 +35,7 @@ DEGREE = 512
     },
 )  # fmt: skip
 @dataclass(frozen=True, kw_only=True)
-class ProbCover(Strategy):
+class ProbCover(Covering):
     """Wants the row whose ball holds the most rows that no ball around anything labelled or picked holds yet.
 
     Identity: ``gain(x) = #{n: |f_n - f_x| < delta} `` over rows n outside all balls so far, on unit-norm features;
@@ -44,6 +45,7 @@ class ProbCover(Strategy):
     Attributes:
         delta: radius of the balls; None takes the largest one, up to 1, at which a share `purity` of them is pure.
         purity: share of balls that must hold a single k-means cluster, there being as many clusters as classes.
+        limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
     delta: float | None = None
@@ -51,6 +53,7 @@ class ProbCover(Strategy):
     needs: ClassVar = (Features(frame="all"),)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.delta is not None and not 0.0 < self.delta < float("inf"):
             raise SpecError(f"Expected delta to be positive and finite, or None, got {self.delta}.")
         if not 0.0 < self.purity <= 1.0:
@@ -62,11 +65,17 @@ class ProbCover(Strategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         x_N_d, labelled = ev[Features(frame="all")], ev.rows("labelled")
         delta = self._pure(x_N_d, ev.c, key) if self.delta is None else self.delta
-        graph = radius_graph(x_N_d, delta, most=DEGREE * len(x_N_d) // 2)
+        graph = None
+        if len(x_N_d) <= self.limit:
+            graph = radius_graph(x_N_d, delta, most=DEGREE * len(x_N_d) // 2)
         if graph is None:
-            return covering(ev, x_N_d, top_hat(delta), b, key)
+            return self.covering(ev, x_N_d, top_hat(delta), b, key)
         rows, fresh = cover_greedily(graph, labelled, places(ev) >= 0, key.hash(ev.all), b)
-        return completed(ev, x_N_d, rows, fresh.astype(np.float64), b, key)
+        added = float(fresh.sum())
+        left = left_to_cover(graph, np.append(labelled, rows), b)
+        most = min(left_to_cover(graph, labelled, b), most_possible(added, left, b))
+        certificate = Certificate(added, most, graph.size, graph.size, 1.0)
+        return completed(ev, x_N_d, rows, fresh.astype(np.float64), b, key, certificate)
 
     def _pure(self, x_N_d: Array, c: int, key: Key) -> float:
         """Return the radius that the purity of k-means clusters asks for."""

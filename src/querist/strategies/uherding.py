@@ -17,8 +17,8 @@ from querist.kernels.inner import scores as inner_products, softmax
 from querist.kernels.logistic import fit_logistic
 from querist.kernels.radius_graph import least_distance, typical_distance
 from querist.seeds import Key
-from querist.strategies._coverage import COVERED, covering
-from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies._coverage import COVERED, Covering
+from querist.strategies.base import Picks, State, register
 
 PAPER = np.arange(10, 200) / 10
 """Temperatures 1.0, 1.1, ..., 19.9."""
@@ -39,7 +39,7 @@ SHARE = 0.7
     },
 )
 @dataclass(frozen=True, kw_only=True)
-class UHerding(Strategy):
+class UHerding(Covering):
     """Wants the row that most raises the mean coverage of the pool, each row counting as much as the model is unsure.
 
     Identity: ``gain(x) = mean_n u_n max(0, k(n, x) - max_(s in L u S) k(n, s))`` with the Gaussian kernel of
@@ -54,6 +54,7 @@ class UHerding(Strategy):
             quantile of the distances to the nearest labelled row, near-duplicates left out. 1 with fewer than two rows.
         temperature: ``paper`` tries T from 1 to 19.9, ``robust`` from 1/16 to 16; ``none`` is T = 1.
         penalty: inverse strength of the penalty of the refitted head.
+        limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
     radius: Literal["paper", "robust"] = "robust"
@@ -62,6 +63,7 @@ class UHerding(Strategy):
     needs: ClassVar = (Features(frame="all"), Probs(), Labels())
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.0 < self.penalty < float("inf"):
             raise SpecError(f"Expected penalty to be positive and finite, got {self.penalty}.")
 
@@ -82,7 +84,7 @@ class UHerding(Strategy):
             t = 1.0 if self.temperature == "none" else self._fitting(x_N_d[labelled], ev[Labels()], ev.c, order)
             weight_N[labelled] = 0.0
             weight_N[ev.rows("candidates")] = 1.0 + scores.margin(tempered(ev[Probs()], t))
-        return covering(ev, x_N_d, gaussian(sigma), b, key, weight_N, per=len(x_N_d))
+        return self.covering(ev, x_N_d, gaussian(sigma), b, key, weight_N, per=len(x_N_d))
 
     def _fitting(self, x_l_d: Array, y_l: LabelArray, c: int, order: Rows) -> float:
         """Return the temperature that suits rows a head was not fitted on; 1 when there are no two rows to split."""
