@@ -1,12 +1,14 @@
 """Every registered name of every registry runs end to end on real evidence; a listed stub is a defect."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from querist.data.dataset import datasets
-from querist.data.memory import from_arrays
+from querist.data.memory import ArrayItems, from_arrays
 from querist.encoders.base import encoders
 from querist.errors import UnmetNeedError
 from querist.labels.oracle import SimulatedOracle
@@ -15,7 +17,9 @@ from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.strategies.base import State, strategies
 
-REQUIRED = {"npz": "items.npz", "npy": "items.npy", "table": "items.csv"}
+REQUIRED = {
+    "npz": "items.npz", "npy": "items.npy", "table": "items.csv", "folder": "photos", "image_list": "photos.csv",
+}  # fmt: skip
 """Datasets that read a file, and the file that `files` writes for each."""
 
 
@@ -37,6 +41,12 @@ def files(tmp_path):
     np.save(tmp_path / "labels.npy", y)
     lines = [f"item {i},{label},{a},{b}" for i, (label, (a, b)) in enumerate(zip(y, x, strict=True))]
     (tmp_path / "items.csv").write_text("\n".join(["id,label,x0,x1", *lines]) + "\n")
+    photos = [Path("photos") / str(label) / f"{i}.png" for i, label in enumerate(y)]
+    for path, (a, b) in zip(photos, x, strict=True):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array([[a, b]], np.uint8)).save(tmp_path / path)
+    lines = [f"{path},{path.parent.name}" for path in photos]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label", *lines]) + "\n")
     return tmp_path
 
 
@@ -89,16 +99,62 @@ def test_presets_build_what_they_say(name):
             assert stored == value or getattr(getattr(stored, "card", None), "name", None) == value
 
 
+SETTINGS = {"sklearn": {"classifier": "GaussianNB"}, "scratch": {"updates": 60, "lr": 0.05, "flip": False}}
+"""What a learner cannot do without, or what keeps it fast."""
+
+
 @pytest.mark.parametrize("name", learners.names())
 def test_learner(name, setting):
-    learner = {"name": name, "classifier": "GaussianNB"} if name == "sklearn" else name
+    if learners.card(name).component.trains_backbone:
+        pytest.importorskip("torch", reason=f"learner {name!r} needs the extra deep")
+        setting = Setting(as_images(setting.dataset))
+    learner = {"name": name, **SETTINGS.get(name, {})}
     session = run(setting, learner=learner, strategy="margin", initial="random", b=20)
     assert session.conclude()["accuracy"] > 0.5
 
 
-@pytest.mark.parametrize("name", encoders.names())
-def test_encoder(name, setting):
-    run(Setting(setting.dataset, name), strategy="typiclust", rounds=1)
+def as_images(digits):
+    """The same digits as grey images of 8 x 8."""
+    x = digits.items[np.arange(len(digits.manifest))]
+    return dataclasses.replace(digits, items=ArrayItems(np.rint(255 * x).astype(np.uint8).reshape(-1, 8, 8)))
+
+
+def backbone_weights(path):
+    """Write a chain of two convolutions, the second of which is the classifier."""
+    rng = np.random.default_rng(0)
+    arrays = {"spec": np.array([(2, 1, 1), (1, 1, 0)], np.int32)}
+    for k, shape in enumerate([(8, 3, 3, 3), (2, 8, 1, 1)]):
+        arrays[f"w{k}"] = rng.integers(-99, 100, shape, dtype=np.int8)
+        arrays[f"s{k}"], arrays[f"b{k}"] = np.full(shape[0], 0.01, np.float32), np.zeros(shape[0], np.float32)
+        arrays[f"z{k}"] = np.int32(0)
+    np.savez(path, **arrays)
+    return {"path": str(path), "size": 16}
+
+
+def timm_weights(path):
+    """Save a small model of timm as it is drawn."""
+    timm = pytest.importorskip("timm", reason="needs the extra deep")
+    torch = pytest.importorskip("torch", reason="needs the extra deep")
+    with torch.random.fork_rng(devices=[]):
+        torch.save(timm.create_model("test_vit", pretrained=False).state_dict(), path)
+    return {"model": "test_vit.r160_in1k", "weights": str(path), "size": 32, "device": "cpu"}
+
+
+WEIGHTS = {"backbone": backbone_weights, "timm": timm_weights}
+"""Encoders that read a file of weights, and what writes one and returns their settings."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.deep] * (name in WEIGHTS)) for name in encoders.names()]
+)
+def test_encoder(name, setting, tmp_path):
+    settings = {}
+    if name in WEIGHTS:
+        pytest.importorskip("torch", reason="needs the extra deep")
+        settings = WEIGHTS[name](tmp_path / "weights.npz")
+    images = np.rint(setting.dataset.items[np.arange(240)] * 255).astype(np.uint8).reshape(-1, 8, 8)
+    pictured = dataclasses.replace(setting.dataset, picture=images.__getitem__)
+    run(Setting(pictured, {"name": name, **settings}), strategy="typiclust", rounds=1)
 
 
 @pytest.mark.parametrize("name", datasets.names())
@@ -109,6 +165,7 @@ def test_dataset(name, files):
     settings = {"path": str(files / REQUIRED[name])} if name in REQUIRED else {}
     settings |= {"labels": str(files / "labels.npy")} if name == "npy" else {}
     settings |= {"prefix": "x"} if name == "table" else {}
+    settings |= {"cache": str(files / "cache")} if name in ("folder", "image_list") else {}
     settings |= {"test_share": 0.3} if name in REQUIRED else {}
     data = datasets.build({"name": name, **settings})
     assert card.summary

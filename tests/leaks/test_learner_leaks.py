@@ -179,7 +179,7 @@ def test_reads_test_rows_before_its_encoder_is_fitted(dataset, watch):
             return FitsOnEverything().fit(pool, seed)
 
     spied = watch(features=Twice(), strategy="k_center_greedy")
-    _ = spied.session.setting.features
+    _ = spied.session.setting.features.computed
     with pytest.raises(AssertionError, match="test items were read before"):
         spied.session.setting.encoder.fit(spied.session.setting.view(dataset.pool), spied.session.seed)
 
