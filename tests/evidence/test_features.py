@@ -1,6 +1,7 @@
 """The feature store: both forms of every row, the encoder's isolation from test rows and labels, and the cache key."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from querist.data.memory import ArrayItems, content_digest, from_arrays
 from querist.encoders.base import Encoder, FittedEncoder
 from querist.encoders.pixels import Pixels
 from querist.errors import DataError, LeakError, NeedError
-from querist.evidence import features as store
+from querist.evidence import features as store, parts
 from querist.evidence.cache import FolderCache, MemoryCache
-from querist.evidence.features import compute_features, unit_rows
+from querist.evidence.features import FrozenFeatures, compute_features, unit_rows
 from querist.evidence.needs import Features
 from querist.evidence.view import View
+from querist.progress import listening
 from querist.registry import describe
 from querist.seeds import Seed
 
@@ -115,8 +117,9 @@ class TestWhatIsReturned:
     def test_progress_counts_rows_to_the_end(self, monkeypatch):
         monkeypatch.setattr(store, "CHUNK", 25)
         calls = []
-        compute_features(dataset_of(), Pixels(), Seed(0), progress=lambda done, of: calls.append((done, of)))
-        assert calls == [(25, N), (50, N), (60, N)]
+        with listening(lambda *news: calls.append(news)):
+            compute_features(dataset_of(), Pixels(), Seed(0))
+        assert calls == [("encoding", done, N) for done in (0, 25, 50, 60)]
 
 
 class TestIsolation:
@@ -198,12 +201,125 @@ class TestCache:
 
     def test_a_cache_that_was_emptied_in_part_is_filled_again(self, tmp_path):
         expected = compute_features(dataset_of(), Shift(), Seed(0), FolderCache(tmp_path))
-        for path in sorted(tmp_path.iterdir()):
+        for path in sorted(tmp_path.glob("*.*")):
             content = path.read_bytes()
             path.unlink()
             again = compute_features(dataset_of(), Shift(), Seed(0), FolderCache(tmp_path))
             assert all(again[need].tobytes() == expected[need].tobytes() for need in expected)
             assert path.read_bytes() == content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coarse(Shift):
+    """`Shift`, kept in half precision, as a network's features are."""
+
+    storage = "float16"
+
+
+class TestHalfPrecision:
+    def test_is_how_raw_rows_are_kept_and_unit_rows_are_made_of_them(self, tmp_path):
+        exact = raw(compute_features(dataset_of(), Shift(), Seed(0)))
+        for cache in (None, FolderCache(tmp_path), FolderCache(tmp_path)):
+            features = compute_features(dataset_of(), Coarse(), Seed(0), cache)
+            assert raw(features).dtype == np.float16
+            assert (raw(features) == exact.astype(np.float16)).all()
+            unit = features[Features(frame="all")]
+            assert unit.dtype == np.float32
+            assert (unit == unit_rows(exact.astype(np.float16))).all()
+            assert (unit != unit_rows(exact)).any()
+        assert sorted(np.load(p).dtype.name for p in tmp_path.glob("*.npy")) == ["float16", "float32"]
+
+    def test_views_widen_it(self):
+        data = dataset_of()
+        features = compute_features(data, Coarse(), Seed(0))
+        for ids in (data.test, np.arange(N)):
+            seen = View(data, ids, features=features)[Features(normalise=False)]
+            assert seen.dtype == np.float32
+            assert (seen == raw(features)[ids]).all()
+
+    def test_numbers_it_cannot_hold_name_the_ids(self):
+        x = X.copy()
+        x[13] = 1e6
+        with pytest.raises(DataError, match=r"features of encoder Coarse, kept as float16: .*ids 13"):
+            compute_features(dataset_of(x), Coarse(), Seed(0))
+
+    def test_is_in_the_key(self):
+        cache = MemoryCache()
+
+        @dataclass(frozen=True, kw_only=True)
+        class Fine(Coarse):
+            storage = "float32"
+
+            def identity(self):
+                return {**super().identity(), "name": "Coarse"}
+
+        for encoder in (Coarse(), Fine()):
+            compute_features(dataset_of(), encoder, Seed(0), cache)
+        assert len(cache._arrays) == 4
+
+
+class TestIdentity:
+    @dataclass(frozen=True, kw_only=True)
+    class FromFile(Shift):
+        """Its setting is a path, of which only the content counts."""
+
+        path: str
+
+        def identity(self):
+            return {"name": "from_file", "content": Path(self.path).read_text()}
+
+    def test_replaces_settings_in_the_key(self, tmp_path):
+        cache = MemoryCache()
+        for name, content, entries in (("a", "1", 2), ("b", "1", 2), ("a", "2", 4)):
+            (tmp_path / name).write_text(content)
+            features = compute_features(dataset_of(), self.FromFile(path=str(tmp_path / name)), Seed(0), cache)
+            assert len(cache._arrays) == entries
+            assert Features(frame="all", encoder="from_file") in features
+
+
+class TestStopped:
+    def test_encoding_goes_on_where_it_stopped_with_the_same_bits(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(store, "CHUNK", 8)
+        monkeypatch.setattr(parts, "RECORD_SECONDS", 0)
+        expected = compute_features(dataset_of(), Shift(), Seed(0))
+        data = dataset_of()
+
+        class Stops(ArrayItems):
+            def __getitem__(self, ids):
+                if 30 in ids and len(ids) == 8:
+                    raise KeyboardInterrupt
+                return super().__getitem__(ids)
+
+        with pytest.raises(KeyboardInterrupt):
+            compute_features(replace(data, items=Stops(X)), Shift(), Seed(0), FolderCache(tmp_path))
+        news = []
+        with listening(lambda *told: news.append(told)):
+            features = compute_features(data, Shift(), Seed(0), FolderCache(tmp_path))
+        assert sorted(data.items.read) == sorted([*range(40), *range(24, N)])  # the fit sees the pool again
+        assert news[:2] == [("encoding", 24, N), ("encoding", 32, N)]
+        assert all(features[need].tobytes() == expected[need].tobytes() for need in expected)
+
+
+class TestFrozenFeatures:
+    def test_say_what_there_is_without_computing(self):
+        calls = []
+
+        def compute():
+            calls.append(1)
+            return compute_features(dataset_of(), Pixels(), Seed(0))
+
+        lazy = FrozenFeatures("pixels", compute)
+        assert set(lazy) == set(compute_features(dataset_of(), Pixels(), Seed(0)))
+        assert len(lazy) == 4
+        assert lazy.get(Features(frame="all", encoder="other")) is None
+        view = View(dataset_of(), np.arange(3), features=lazy)
+        with pytest.raises(NeedError, match="features computed for this session: Features"):
+            view[Features(encoder="other")]
+        assert view.take(np.arange(2)).items().shape == (2, 4)
+        assert calls == []
+        assert (view[Features(normalise=False)] == X[:3]).all()
+        assert lazy[Features(frame="all")] is lazy[Features(frame="all", encoder="pixels")]
+        assert calls == [1]
 
 
 class TestBadEncoders:

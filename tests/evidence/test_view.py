@@ -62,6 +62,12 @@ def test_c4_a_view_of_everything_in_another_order_does_not_mix_up_rows():
     assert np.array_equal(View(DATA, order, features=FEATURES)[Features()], MATRIX[order])
 
 
+def test_features_kept_in_half_precision_are_float32_to_whoever_reads_them():
+    view = View(DATA, np.array([3, 8, 21]), features={Features(frame="all"): MATRIX.astype(np.float16)})
+    assert view[Features()].dtype == np.float32
+    assert np.array_equal(view[Features()], MATRIX[[3, 8, 21]])
+
+
 def test_nothing_can_be_written_through():
     view = View(DATA, np.arange(40), features=FEATURES)
     with pytest.raises(ValueError, match="read-only"):

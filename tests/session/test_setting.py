@@ -6,6 +6,7 @@ import pytest
 from querist.data.memory import from_arrays
 from querist.errors import LeakError
 from querist.evidence.needs import Features
+from querist.labels.oracle import SimulatedOracle
 from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.testing.fakes import FakeLearner, fake_dataset
@@ -23,6 +24,35 @@ def test_features_are_computed_once_and_only_when_needed(monkeypatch):
     for session in sessions:
         session.ask(4)
     assert calls == [1]
+
+
+def test_a_learner_on_items_and_a_strategy_on_outputs_need_no_features(monkeypatch):
+    monkeypatch.setattr("querist.session.setting.compute_features", lambda *_, **__: pytest.fail("computed"))
+    session = Session(Setting(fake_dataset()), learner=FakeLearner(), strategy="margin", initial="random")
+    oracle = SimulatedOracle(session.setting.dataset.labels, session.setting.dataset.pool)
+    for _ in range(2):
+        session.tell(oracle.answer(session.ask(6)))
+    assert session.conclude()["accuracy"] > 0.5
+
+
+def test_the_specification_says_what_weights_hold_not_where_they_are(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / name).write_bytes(b"weights")
+    one, other = (
+        Setting(fake_dataset(), {"name": "backbone", "path": str(tmp_path / name)}).spec for name in ("a.npz", "b.npz")
+    )
+    assert one == other
+    assert str(tmp_path) not in str(one)
+    (tmp_path / "a.npz").write_bytes(b"weight5")
+    assert Setting(fake_dataset(), {"name": "backbone", "path": str(tmp_path / "a.npz")}).spec != one
+
+
+def test_progress_is_counted_once_per_row():
+    calls = []
+    shared = Setting(fake_dataset(), progress=lambda done, total: calls.append((done, total)))
+    assert calls == []
+    shared.view(shared.dataset.pool)[Features()]
+    assert calls == [(0, 120), (120, 120)]
 
 
 def test_features_of_the_pool_are_gathered_once():

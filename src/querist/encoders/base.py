@@ -1,11 +1,11 @@
 """What an encoder is: a frozen configuration that turns items into feature vectors without labels."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from querist.arrays import Array
 from querist.evidence.view import View
-from querist.registry import Card, Registry
+from querist.registry import Card, Registry, describe
 from querist.seeds import Seed
 
 
@@ -18,14 +18,26 @@ class FittedEncoder(ABC):
 
 
 class Encoder(ABC):
-    """Turns items into features. Subclasses are frozen, keyword-only dataclasses."""
+    """Turns items into features. Subclasses are frozen, keyword-only dataclasses.
+
+    ``storage`` says how precisely the feature store keeps what `FittedEncoder.encode` returns. Half precision suits
+    networks, whose activations mean nothing beyond three digits; it halves the files.
+    """
 
     registry: ClassVar["Registry[Any]"]
     card: ClassVar[Card[Any]]
+    storage: ClassVar[Literal["float32", "float16"]] = "float32"
 
     @abstractmethod
     def fit(self, pool: View, seed: Seed) -> FittedEncoder:
         """Return the encoder ready to use; `pool` has no labels and no test rows."""
+
+    def identity(self) -> dict[str, object]:
+        """Return all that the features depend on, as JSON values: what specifications record and the store asks for.
+
+        An encoder whose settings name a file puts a digest of its content in the place of the path.
+        """
+        return describe(self)
 
 
 encoders: Registry[Encoder] = Registry("encoder", "querist.encoders")

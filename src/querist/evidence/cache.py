@@ -4,23 +4,27 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
 from querist.arrays import readonly
-from querist.errors import DataError
-from querist.files import AtomicFile, atomic_write, remove_leftovers, write_bytes
+from querist.errors import DataError, StoreError
+from querist.evidence.parts import Part, locked
+from querist.files import refuse_write, remove_leftovers, write_bytes
 from querist.registry import digest
 
 FORMAT = 1
+DAMAGE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a file that is absent, cut or altered raises."""
 log = logging.getLogger(__name__)
 
 AnyArray = npt.NDArray[Any]
-Blocks = Callable[[], Iterable[AnyArray]]
+Blocks = Callable[[int], Iterable[AnyArray]]
+Kind = tuple[np.dtype[Any], tuple[int, ...]]
 
 
 class Cache(ABC):
@@ -33,8 +37,9 @@ class Cache(ABC):
         Args:
             key: a JSON value that names all that the array depends on; no clock, path or host.
             rows: length of the array.
-            blocks: called if there is no such entry yet; yields the array from the first row to the last, in parts
-                ``(m, ...)`` that agree in dtype and width.
+            blocks: called if there is no such entry yet, with the number of rows that are there already, 0 unless an
+                earlier process was stopped; yields the array from that row to the last, in parts ``(m, ...)`` that
+                agree in dtype and width.
 
         Raises:
             DataError: the blocks do not fit together or do not add up to `rows`.
@@ -53,7 +58,7 @@ class MemoryCache(Cache):
         if address not in self._arrays:
             whole: AnyArray | None = None
             start = 0
-            for block in _checked(blocks(), rows):
+            for block in _checked(blocks(0), rows):
                 if whole is None:
                     whole = np.empty((rows, *block.shape[1:]), dtype=block.dtype)
                 whole[start : start + len(block)] = block
@@ -64,11 +69,12 @@ class MemoryCache(Cache):
 
 
 class FolderCache(Cache):
-    """Entries ``<digest>.npy`` with a sidecar ``<digest>.json``; a process killed while writing leaves no half entry.
+    """Entries ``<digest>.npy`` with a sidecar ``<digest>.json``; an array without one does not count.
 
-    The sidecar is written last: an array without one does not count. An entry that is damaged (another size than its
-    sidecar says, unreadable) is made anew, with a warning in the log ``querist.evidence.cache``. Several processes may
-    share the folder. Reading needs no right to write.
+    An entry is made in the folder ``parts``, and a process killed meanwhile leaves a part that the next one continues.
+    Several processes may share the folder: who wants an entry that another is making waits for it. An entry that is
+    damaged (another size than its sidecar says, unreadable) is made anew, with a warning in the log
+    ``querist.evidence.cache``. Reading needs no right to write.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -76,19 +82,55 @@ class FolderCache(Cache):
 
     def fetch(self, key: object, rows: int, blocks: Blocks) -> AnyArray:
         address = digest(key)
-        array, sidecar = self.folder / f"{address}.npy", self.folder / f"{address}.json"
-        if sidecar.exists():
+        with suppress(*DAMAGE):
+            return _read(self.folder, address, key, rows)
+        lock = self.folder / "parts" / f"{address}.lock"
+        with locked(lock):
+            entry = self._made_meanwhile(address, key, rows)
+            if entry is None:
+                self._make(address, key, rows, blocks)
+                entry = _read(self.folder, address, key, rows)
+            # Who still waits for this file finds the entry, so it is of no use any more.
+            with suppress(OSError):
+                lock.unlink()
+        return entry
+
+    def _made_meanwhile(self, address: str, key: object, rows: int) -> AnyArray | None:
+        """Return the entry if whoever held the lock has made it."""
+        if (self.folder / f"{address}.json").exists():
             try:
-                return _read(array, sidecar, key, rows)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return _read(self.folder, address, key, rows)
+            except DAMAGE as error:
+                array = self.folder / f"{address}.npy"
                 log.warning("cache entry %s is damaged (%s); it is made again", array, error)
+        return None
+
+    def _make(self, address: str, key: object, rows: int, blocks: Blocks) -> None:
+        array, sidecar = self.folder / f"{address}.npy", self.folder / f"{address}.json"
+        parts = self.folder / "parts"
         remove_leftovers(self.folder)
-        with atomic_write(array) as file:
-            shape, dtype = _write(file, _checked(blocks(), rows), rows)
-        size = array.stat().st_size
-        record = {"format": FORMAT, "key": key, "dtype": dtype.str, "shape": list(shape), "bytes": size}
+        remove_leftovers(parts)
+        part = Part(parts / f"{address}.npy", key, rows)
+        try:
+            missing = blocks(part.done) if part.done < rows else ()
+            for block in _checked(missing, rows, part.done, part.kind):
+                part.append(block)
+            try:
+                sidecar.unlink(missing_ok=True)  # a damaged entry's must not stand beside the new array
+            except OSError as error:
+                refuse_write(sidecar, error)
+            part.finish(array)
+        except DataError:
+            part.discard()  # what broke its promise once is not to be built upon
+            raise
+        except BaseException:
+            with suppress(StoreError):
+                part.record()
+            raise
+        finally:
+            part.close()
+        record = {"format": FORMAT, "key": key, **_described(array)}
         write_bytes(sidecar, json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode())
-        return _read(array, sidecar, key, rows)
 
 
 def open_cache(folder: str | Path | None) -> Cache:
@@ -96,22 +138,16 @@ def open_cache(folder: str | Path | None) -> Cache:
     return MemoryCache() if folder is None else FolderCache(folder)
 
 
-def _write(file: AtomicFile, blocks: Iterator[AnyArray], rows: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Write blocks as one .npy file without holding more than one; return shape and dtype of the whole."""
-    first = next(blocks)
-    shape = (rows, *first.shape[1:])
-    header = {"descr": npy.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(file, header)  # pyright: ignore[reportArgumentType]
-    block: AnyArray | None = first
-    while block is not None:
-        file.write(block.tobytes())
-        block = next(blocks, None)
-    return shape, first.dtype
+def _described(array: Path) -> dict[str, object]:
+    """Return what a sidecar says about the file of an array."""
+    opened = np.load(array, mmap_mode="r", allow_pickle=False)
+    return {"dtype": opened.dtype.str, "shape": list(opened.shape), "bytes": array.stat().st_size}
 
 
-def _read(array: Path, sidecar: Path, key: object, rows: int) -> AnyArray:
-    """Open an entry; any error means that it is damaged."""
-    record = json.loads(sidecar.read_bytes())
+def _read(folder: Path, address: str, key: object, rows: int) -> AnyArray:
+    """Open an entry; an error of the kinds `DAMAGE` means that there is none or that it is damaged."""
+    array = folder / f"{address}.npy"
+    record = json.loads((folder / f"{address}.json").read_bytes())
     if record["format"] != FORMAT or digest(record["key"]) != digest(key):
         raise ValueError("its sidecar belongs to another entry or format")
     size = array.stat().st_size
@@ -124,10 +160,8 @@ def _read(array: Path, sidecar: Path, key: object, rows: int) -> AnyArray:
     return opened
 
 
-def _checked(blocks: Iterable[AnyArray], rows: int) -> Iterator[AnyArray]:
-    """Yield blocks of equal kind that add up to `rows`, at least one."""
-    kind: tuple[np.dtype[Any], tuple[int, ...]] | None = None
-    seen = 0
+def _checked(blocks: Iterable[AnyArray], rows: int, seen: int = 0, kind: Kind | None = None) -> Iterator[AnyArray]:
+    """Yield blocks of equal kind that, with the rows seen before, add up to `rows`, at least one."""
     for block in blocks:
         if kind is not None and kind != (block.dtype, block.shape[1:]):
             raise DataError(

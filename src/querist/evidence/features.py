@@ -1,7 +1,8 @@
 """The feature store: frozen features of every item, encoded once per dataset, encoder and seed."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from querist.errors import DataError
 from querist.evidence.cache import Cache, MemoryCache
 from querist.evidence.needs import Features
 from querist.evidence.view import View
-from querist.registry import describe
+from querist.kernels.workers import each_block
+from querist.progress import tell
 from querist.seeds import Seed
 
-CHUNK = 4096
+CHUNK = 512
 """Rows encoded at a time."""
 
 
@@ -29,34 +31,36 @@ class Fitted(Protocol):
 class Fittable(Protocol):
     """An encoder before it has seen the pool; see `querist.encoders.base.Encoder`."""
 
+    storage: ClassVar[Literal["float32", "float16"]]
+
     def fit(self, pool: View, seed: Seed) -> Fitted:
         """Return the encoder ready to use."""
         ...
 
+    def identity(self) -> dict[str, object]:
+        """Return all that features depend on, as JSON values."""
+        ...
+
 
 def compute_features(
-    dataset: Dataset,
-    encoder: Fittable,
-    seed: Seed,
-    cache: Cache | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    dataset: Dataset, encoder: Fittable, seed: Seed, cache: Cache | None = None
 ) -> dict[Features, Array]:
     """Return the features of all items by need, for `View` and the sources of evidence.
 
-    There are two read-only float32 matrices ``(N, d)``: as the encoder gives them (``normalise=False``), and with rows
-    of unit length (rows of zeros stay zero). Each is found under ``Features(frame="all")`` and under
-    ``Features(frame="all", encoder=<its registry name>)``.
+    There are two read-only matrices ``(N, d)``: as the encoder gives them (``normalise=False``), kept as precisely as
+    its ``storage`` says, and with rows of unit length in float32 (rows of zeros stay zero). Each is found under
+    ``Features(frame="all")`` and under ``Features(frame="all", encoder=<its registry name>)``.
 
     The encoder is fitted on a view of the pool that has no labels and no test rows, and only if the matrix is not in
-    the cache. An entry is addressed by the manifest, the items, the whole configuration of the encoder, the seed and
-    the dtype; the labels are no part of it, since no encoder sees them.
+    the cache. An entry is addressed by the manifest, the items, the identity of the encoder (its whole configuration,
+    the content of its weights), the seed and the dtype; the labels are no part of it, since no encoder sees them. What
+    a killed process had encoded is not encoded again. Progress is told as ``encoding``.
 
     Args:
         dataset: whose items to encode.
         encoder: a component of the registry of encoders, or anything with the same methods.
         seed: randomness of the encoder.
         cache: where to keep the matrices; None keeps them in memory.
-        progress: called with the number of rows encoded so far and the number of all.
 
     Raises:
         DataError: the encoder gave values that are not finite (names the ids), or rows of another number or kind.
@@ -64,49 +68,98 @@ def compute_features(
     """
     cache = cache or MemoryCache()
     total = len(dataset.manifest)
-    everything = View(dataset, np.arange(total))
-    described = describe(encoder)
+    identity = encoder.identity()
+    name = str(identity["name"])
 
-    def raw_blocks() -> Iterator[Array]:
+    def raw_blocks(start: int) -> Iterator[Array]:
         fitted = encoder.fit(View(dataset, dataset.pool), seed)
-        done = 0
-        for part in everything.stream(CHUNK):
-            encoded = fitted.encode(part)
-            if encoded.dtype != np.float32 or encoded.ndim != 2 or len(encoded) != len(part):
-                raise DataError(
-                    f"encoder {described['name']}: expected float32 features of shape ({len(part)}, d), got "
-                    f"{encoded.dtype} of shape {encoded.shape}."
-                )
-            require_finite(encoded, f"features of encoder {described['name']}", part.ids)
+        done = start
+        tell("encoding", done, total)
+        for part in View(dataset, np.arange(start, total)).stream(CHUNK):
+            yield _encoded(fitted, part, name, np.dtype(encoder.storage))
             done += len(part)
-            if progress is not None:
-                progress(done, total)
-            yield encoded
+            tell("encoding", done, total)
 
-    def unit_blocks() -> Iterator[Array]:
-        for start in range(0, total, CHUNK):
-            yield unit_rows(raw[start : start + CHUNK])
+    def unit_blocks(start: int) -> Iterator[Array]:
+        for first in range(start, total, CHUNK):
+            yield unit_rows(raw[first : first + CHUNK])
 
     key = {
         "what": "features",
         "manifest": dataset.manifest.fingerprint,
         "items": dataset.items.fingerprint,
-        "encoder": described,
+        "encoder": identity,
         "seed": [seed.entropy, *seed.path],
-        "dtype": "float32",
+        "dtype": encoder.storage,
     }
     raw = cache.fetch({**key, "normalise": False}, total, raw_blocks)
     unit = cache.fetch({**key, "normalise": True}, total, unit_blocks)
-    names = (None, str(described["name"]))
-    return {
-        Features(frame="all", encoder=name, normalise=normalise): matrix
-        for name in names
-        for normalise, matrix in ((True, unit), (False, raw))
-    }
+    return {need: unit if need.normalise else raw for need in _needs(name)}
+
+
+class FrozenFeatures(Mapping[Features, Array]):
+    """What `compute_features` returns, not computed before one of the matrices is read.
+
+    Which needs are met can be asked without computing anything.
+
+    Args:
+        encoder: registry name of the encoder.
+        compute: called once at most.
+    """
+
+    def __init__(self, encoder: str, compute: Callable[[], Mapping[Features, Array]]) -> None:
+        self._compute, self._needs = compute, _needs(encoder)
+
+    @cached_property
+    def computed(self) -> Mapping[Features, Array]:
+        """The matrices by need; computed, or read from the cache, when first asked for."""
+        return self._compute()
+
+    def __getitem__(self, need: Features) -> Array:
+        if need not in self._needs:
+            raise KeyError(need)
+        return self.computed[need]
+
+    def __iter__(self) -> Iterator[Features]:
+        return iter(self._needs)
+
+    def __len__(self) -> int:
+        return len(self._needs)
+
+
+def _needs(encoder: str) -> tuple[Features, ...]:
+    return tuple(
+        Features(frame="all", encoder=name, normalise=normalise)
+        for name in (None, encoder)
+        for normalise in (True, False)
+    )
+
+
+def _encoded(fitted: Fitted, part: View, name: str, dtype: np.dtype[Any]) -> Array:
+    """Return checked features of some rows as they are to be kept."""
+    encoded = fitted.encode(part)
+    if encoded.dtype != np.float32 or encoded.ndim != 2 or len(encoded) != len(part):
+        raise DataError(
+            f"encoder {name}: expected float32 features of shape ({len(part)}, d), got {encoded.dtype} of shape "
+            f"{encoded.shape}."
+        )
+    require_finite(encoded, f"features of encoder {name}", part.ids)
+    if dtype == encoded.dtype:
+        return encoded
+    with np.errstate(over="ignore"):
+        kept = encoded.astype(dtype)
+    require_finite(kept, f"features of encoder {name}, kept as {dtype}", part.ids)
+    return kept
 
 
 def unit_rows(x_n_d: Array) -> Array:
     """Return the rows of ``(n, d)`` scaled to length one, in float32; rows of zeros stay zero."""
-    wide = x_n_d.astype(np.float64)
-    norm = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
-    return (wide / np.where(norm == 0, 1.0, norm)).astype(np.float32)
+    unit_n_d = np.empty(x_n_d.shape, np.float32)
+
+    def work(block: slice) -> None:
+        wide = np.ascontiguousarray(x_n_d[block], np.float64)
+        norm = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+        unit_n_d[block] = wide / np.where(norm == 0, 1.0, norm)
+
+    each_block(work, len(x_n_d), CHUNK)
+    return unit_n_d

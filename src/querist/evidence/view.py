@@ -32,7 +32,7 @@ class View:
     ) -> None:
         if labels is not None and len(labels) != len(ids):
             raise DataError(f"Expected one label per row, got {len(labels)} labels for {len(ids)} rows.")
-        self._dataset, self._features, self._labels = dataset, features or {}, labels
+        self._dataset, self._features, self._labels = dataset, {} if features is None else features, labels
         self.ids = readonly(ids)
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class View:
             yield self.take(np.arange(start, min(start + rows, len(self))))
 
     def __getitem__(self, need: Features) -> Array:
-        """Return frozen features of these rows, ``(n, d)``.
+        """Return frozen features of these rows, ``(n, d)`` float32.
 
         Raises:
             NeedError: no such features were computed for this session.
@@ -104,4 +104,4 @@ class View:
             raise NeedError(f"{need} is not available here; features computed for this session: {known}.")
         # A view of the whole dataset shares the matrix instead of copying it.
         whole = len(matrix) == len(self.ids) and np.array_equal(self.ids, np.arange(len(matrix)))
-        return readonly(matrix if whole else matrix[self.ids])
+        return readonly((matrix if whole else matrix[self.ids]).astype(np.float32, copy=False))

@@ -1,6 +1,7 @@
 """What the sessions of one dataset share: items, frozen features and the evaluator."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 from querist.arrays import Array, Ids, Labels, readonly
 from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
-from querist.evidence.features import compute_features
+from querist.evidence.cache import Cache
+from querist.evidence.features import FrozenFeatures, compute_features
 from querist.evidence.needs import Features, Need
 from querist.evidence.provider import Offer
 from querist.evidence.view import View
+from querist.progress import listening
 from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.evaluator import Evaluator
@@ -28,21 +31,33 @@ class Setting:
         dataset: items and sealed labels.
         features: the encoder, by name, composition or object.
         seed: randomness of the encoder, shared by all sessions.
-        options: passed on to `compute_features`: ``cache`` and ``progress``.
+        cache: where features are kept; None keeps them in memory.
+        progress: called with the number of rows encoded so far and the number of all.
     """
 
     def __init__(
-        self, dataset: Dataset, features: str | Mapping[str, Any] | Encoder = "pixels", *, seed: int = 0, **options: Any
+        self,
+        dataset: Dataset,
+        features: str | Mapping[str, Any] | Encoder = "pixels",
+        *,
+        seed: int = 0,
+        cache: Cache | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.dataset = dataset
         self.encoder: Encoder = encoders.build(features)
-        self._seed, self._options = Seed(seed).child(dataset.name, "encoder"), options
+        self._seed, self._cache, self._progress = Seed(seed).child(dataset.name, "encoder"), cache, progress
         self._pool: dict[Features, Array] = {}
 
     @cached_property
-    def features(self) -> Mapping[Features, Array]:
-        """Frozen features of all rows of the dataset; computed, or read from the cache, when first asked for."""
-        return compute_features(self.dataset, self.encoder, self._seed, **self._options)
+    def features(self) -> FrozenFeatures:
+        """Frozen features of all rows of the dataset; computed, or read from the cache, when one is read."""
+        return FrozenFeatures(self._name, self._compute)
+
+    def _compute(self) -> Mapping[Features, Array]:
+        tick = self._progress
+        with nullcontext() if tick is None else listening(lambda _what, done, total: tick(done, total)):
+            return compute_features(self.dataset, self.encoder, self._seed, self._cache)
 
     @cached_property
     def evaluator(self) -> Evaluator | None:
@@ -58,7 +73,7 @@ class Setting:
         """What a result depends on."""
         return {
             "dataset": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint},
-            "features": describe(self.encoder),
+            "features": self.encoder.identity(),
             "features_seed": self._seed.entropy,
         }
 
@@ -66,7 +81,11 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return f"encoder {describe(self.encoder)['name']!r}"
+        return f"encoder {self._name!r}"
+
+    @property
+    def _name(self) -> str:
+        return str(describe(self.encoder)["name"])
 
     def offers(self, need: Need[Any]) -> Offer | str:
         """Offer features of this encoder."""
@@ -74,9 +93,8 @@ class Setting:
             return "it provides Features only."
         if need.frame == "targets":
             return NO_TARGETS
-        known = describe(self.encoder)["name"]
-        if need.encoder not in (None, known):
-            return f"the features of this session are made by {known!r}, not by {need.encoder!r}."
+        if need.encoder not in (None, self._name):
+            return f"the features of this session are made by {self._name!r}, not by {need.encoder!r}."
         return Offer()
 
     def provide(self, need: Features, ids: Ids) -> Array:

@@ -107,8 +107,9 @@ class Study:
             StoreError: the store cannot be written; what was recorded stays valid.
         """
         self.store.enter(self.plan, self.name)
-        for setting in {id(arm.setting): arm.setting for arm in self.plan.arms}.values():
-            _ = setting.features  # computed once, before workers ask for it
+        frozen = {id(arm.setting): arm.setting for arm in self.plan.arms if not arm.learner.trains_backbone}
+        for setting in frozen.values():
+            _ = setting.features.computed  # once, before workers ask for it
         launch(self.plan, self.store, workers=workers, fork=self.fork, tick=tick)
         self.write_tables()
 

@@ -1,0 +1,205 @@
+"""``querist encode``: frozen features of images or other items as a file, resumable, with images per second."""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Iterator
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from numpy.lib import format as npy
+from rich.markup import escape
+
+from querist.arrays import Array, require_finite
+from querist.cli.background import in_background
+from querist.cli.output import bars, emit, err
+from querist.cli.picks import reasons_in_words, write_set_aside
+from querist.cli.sources import is_of_images, open_source, store_for
+from querist.data.dataset import Dataset
+from querist.data.manifest import SPLITS
+from querist.encoders.base import Encoder, encoders
+from querist.encoders.default import default_encoder
+from querist.encoders.pixels import Pixels
+from querist.errors import UsageError
+from querist.evidence.cache import open_cache
+from querist.evidence.needs import Features
+from querist.files import atomic_write, write_bytes
+from querist.kernels.workers import workers
+from querist.progress import Listener, listening
+from querist.session.setting import Setting
+
+AUTO = "auto"
+FORMAT = "querist features 1"
+ROWS = 4096
+"""Rows written at a time."""
+
+
+def encode(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of images, a .csv, .parquet or .jsonl list of them, a .npy or .npz file of images, or a "
+            "registered dataset.",
+            show_default=False,
+        ),
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder",
+            "-e",
+            help="Name or composition: 'handcrafted', \"backbone(path='net.npz', size=96)\", "
+            "\"timm(model='resnet18.a1_in1k')\"; auto takes the best that can be had, and says if it is not the best.",
+        ),
+    ] = AUTO,
+    output: Annotated[Path, typer.Option("--out", "-o", help="File of the features; must end in .npy.")] = Path(
+        "features.npy"
+    ),
+    precision: Annotated[
+        Literal["float16", "float32"], typer.Option(help="How features are written; half precision is plenty.")
+    ] = "float16",
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="QUERIST_STORE",
+            show_default=False,
+            help="Folder for what was computed, so that a killed command continues. Images: ./querist-store.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Turn items into feature vectors, once.
+
+    Writes features.npy, one row per item; features.csv, which says which item each row is; and features.json, which
+    says what they were made of and by. A killed command continues where it stopped, and `querist select` on the same
+    source with the same encoder finds everything computed.
+
+    Example: `querist encode photos --encoder handcrafted`, then `querist select features.npy --budget 50`.
+    """
+    _check_target(output)
+    start = time.perf_counter()
+    with bars() as shown:
+        meter = Meter(shown)
+        with listening(meter):
+            document = in_background(lambda: _carry_out(source, encoder, output, precision, store))
+    seconds = time.perf_counter() - start
+    document |= {"encoded": meter.rows, "per_second": meter.per_second, "seconds": round(seconds, 3)}
+    if document["notice"]:
+        err.print(f"[bold yellow]Note:[/] {escape(document['notice'])}", highlight=False)
+    rows, width = document["shape"]
+    if aside := document["set_aside"]:
+        words = f"{len(aside):,} file{'s' * (len(aside) != 1)} set aside ({reasons_in_words(aside)}); which and why: "
+        err.print(words + document["files"]["set_aside"], highlight=False, markup=False, soft_wrap=True)
+    speed = (
+        f", {meter.rows:,} of them now at {meter.per_second:,.0f} per second" if meter.rows else ", all known before"
+    )
+    words = f"{rows:,} items of {width:,} features by {document['encoder']['name']}{speed}. Written to {output}"
+    err.print(words, highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        emit({**document, "set_aside": [entry._asdict() for entry in aside]})
+
+
+class Meter:
+    """Hears how encoding proceeds, measures it, and passes the news on."""
+
+    def __init__(self, shown: Listener) -> None:
+        self._shown, self._start = shown, (0.0, 0)
+        self.rows, self.seconds = 0, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what == "encoding":
+            now = time.perf_counter()
+            if not self._start[0]:
+                self._start = now, done
+            self.rows, self.seconds = done - self._start[1], now - self._start[0]
+        self._shown(what, done, total)
+
+    @property
+    def per_second(self) -> float | None:
+        """Items per second, None if none had to be encoded."""
+        return round(self.rows / self.seconds, 1) if self.rows and self.seconds else None
+
+
+def _carry_out(source: str, name: str, output: Path, precision: str, store: Path | None) -> dict[str, Any]:
+    data = open_source(source, store=store)
+    encoder, notice = _chosen(name, data)
+    kept = store_for(source, store)
+    setting = Setting(data, encoder, cache=open_cache(kept / "cache"))
+    with workers(os.cpu_count() or 1):
+        x_N_d = setting.features[Features(frame="all", normalise=False)]
+    spec = setting.spec
+    record = {
+        "format": FORMAT,
+        "source": source,
+        "dataset": spec["dataset"],
+        "encoder": spec["features"],
+        "seed": spec["features_seed"],
+        "notice": notice,
+        "shape": list(x_N_d.shape),
+        "dtype": precision,
+    }
+    _write_array(output, x_N_d, np.dtype(precision))
+    write_bytes(output.with_suffix(".csv"), _table(data))
+    write_bytes(output.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode())
+    files = {kind: str(output.with_suffix(f".{kind}")) for kind in ("npy", "csv", "json")}
+    if data.set_aside:
+        aside = output.with_name(f"{output.stem}.set_aside.csv")
+        write_set_aside(aside, data.set_aside)
+        files["set_aside"] = str(aside)
+    return {**record, "set_aside": data.set_aside, "files": files}
+
+
+def _chosen(name: str, data: Dataset) -> tuple[Encoder, str | None]:
+    """The encoder, and what a person must know about it."""
+    if name != AUTO:
+        return encoders.build(name), None
+    return default_encoder() if is_of_images(data) else (Pixels(), None)
+
+
+def _check_target(output: Path) -> None:
+    """Refuse early what would be lost or could not be written at the end."""
+    if output.suffix != ".npy":
+        raise UsageError(f"--out: expected a file that ends in .npy, got {output}.")
+    record = output.with_suffix(".json")
+    taken = [path for path in (output, output.with_suffix(".csv"), record) if path.exists()]
+    if taken:
+        try:
+            ours = json.loads(record.read_bytes())["format"] == FORMAT
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        if not ours:
+            raise UsageError(f"--out: {taken[0]} exists and was not written by querist encode. Choose another name.")
+
+
+def _write_array(output: Path, x_N_d: Array, dtype: np.dtype[Any]) -> None:
+    """Write a matrix as a .npy file of some precision, without holding it in that precision."""
+    head = BytesIO()
+    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": x_N_d.shape}
+    npy.write_array_header_1_0(head, described)  # pyright: ignore[reportArgumentType]
+    with atomic_write(output) as file:
+        file.write(head.getvalue())
+        for block in _converted(x_N_d, dtype):
+            file.write(block.tobytes())
+
+
+def _converted(x_N_d: Array, dtype: np.dtype[Any]) -> Iterator[Array]:
+    for start in range(0, len(x_N_d), ROWS):
+        with np.errstate(over="ignore"):
+            block = x_N_d[start : start + ROWS].astype(dtype)
+        ids = np.arange(start, start + len(block))
+        require_finite(block, f"features written as {dtype} (--precision float32 has more room)", ids)
+        yield block
+
+
+def _table(data: Dataset) -> bytes:
+    """Which item each row is."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "key", "split", *(["path"] if data.paths else [])])
+    for row, (key, split) in enumerate(zip(data.manifest.keys, data.manifest.split.tolist(), strict=True)):
+        writer.writerow([row, key, SPLITS[split], *([data.paths[row]] if data.paths else [])])
+    return text.getvalue().encode()
