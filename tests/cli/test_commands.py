@@ -1,11 +1,9 @@
 """The command line from the outside: documents on stdout, everything else on stderr, exit codes, advice."""
 
-import csv
 import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from querist.cli.main import main
@@ -29,15 +27,6 @@ def study(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
     return str(path), str(tmp_path / "store")
-
-
-@pytest.fixture
-def features(tmp_path):
-    """A feature file of three groups of twenty rows."""
-    x = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(scale=0.05, size=(60, 3))
-    path = tmp_path / "features.npy"
-    np.save(path, x.astype(np.float32))
-    return path
 
 
 def document(capsys) -> dict:
@@ -87,68 +76,6 @@ def test_without_json_an_error_goes_to_stderr(capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert "Did you mean 'digits'" in said.err
-
-
-class TestSelect:
-    def test_cold_from_a_file_takes_one_of_each_group(self, features, capsys):
-        assert main(["select", str(features), "-b", "3", "-s", "k_center_greedy", "--json"]) == 0
-        picks = document(capsys)["picks"]
-        assert sorted(p["id"] // 20 for p in picks) == [0, 1, 2]
-        assert [p["rank"] for p in picks] == [0, 1, 2]
-
-    def test_labels_are_learned_from_and_never_picked(self, features, tmp_path, capsys):
-        labels = tmp_path / "labels.csv"
-        labels.write_text("id,label\n0,cat\n20,dog\n40,emu\n41,\n")
-        words = ["select", str(features), "-b", "57", "-s", "margin", "--labels", str(labels), "--json"]
-        assert main(words) == 0
-        answer = document(capsys)
-        assert answer["labelled"] == 3
-        assert {p["id"] for p in answer["picks"]} == set(range(60)) - {0, 20, 40}
-
-    def test_a_model_is_asked_for_with_advice(self, features, capsys):
-        assert main(["select", str(features), "-b", "3", "-s", "margin"]) == 0
-        # The strategy needs a model and there are no labels: the first batch is drawn at random, and says so.
-        assert "random" in capsys.readouterr().err
-
-    def test_picks_are_written(self, features, tmp_path, capsys):
-        target = tmp_path / "a'; echo picks.csv"
-        assert main(["select", str(features), "-b", "5", "--out", str(target)]) == 0
-        with target.open() as file:
-            rows = list(csv.DictReader(file))
-        assert len({row["id"] for row in rows}) == 5
-        assert capsys.readouterr().out == ""
-
-    def test_the_same_seed_gives_the_same_picks(self, features, capsys):
-        answers = []
-        for seed in ("1", "1", "2"):
-            assert main(["select", str(features), "-b", "9", "-s", "random", "--seed", seed, "--json"]) == 0
-            answers.append([p["id"] for p in document(capsys)["picks"]])
-        assert answers[0] == answers[1] != answers[2]
-
-    @pytest.mark.parametrize(
-        ("labels", "words"),
-        [
-            ("id,label\n0,cat\n99,dog\n", "99"),
-            ("id,label\n0,cat\n0,dog\n", "labelled twice"),
-            ("key,class\n0,cat\n", "columns id and label"),
-        ],
-    )
-    def test_labels_that_do_not_fit(self, labels, words, features, tmp_path, capsys):
-        path = tmp_path / "labels.csv"
-        path.write_text(labels)
-        assert main(["select", str(features), "-b", "3", "--labels", str(path), "--json"]) == 2
-        assert words in document(capsys)["error"]["message"]
-
-    def test_bad_values_are_named_by_row(self, features, capsys):
-        x = np.load(features)
-        x[7, 1] = np.nan
-        np.save(features, x)
-        assert main(["select", str(features), "-b", "3", "--json"]) == 2
-        assert "7" in document(capsys)["error"]["message"]
-
-    def test_more_than_there_is(self, features, capsys):
-        assert main(["select", str(features), "-b", "61", "--json"]) == 2
-        assert "60" in document(capsys)["error"]["message"]
 
 
 class TestStudy:

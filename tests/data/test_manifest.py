@@ -1,12 +1,13 @@
 """The manifest is a frozen, checked list of items with a fingerprint of everything in it."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from querist.data.manifest import LEFT_OUT, POOL, SPLITS, TEST, VALIDATION, Manifest
+from querist.data.manifest import LEFT_OUT, POOL, SPLITS, TEST, VALIDATION, Manifest, NumberedKeys
 from querist.errors import DataError
 
 # Keys are printable: file names, not control characters.
@@ -85,3 +86,30 @@ def test_different_keys_have_different_fingerprints(one, other):
 def test_the_fingerprint_is_golden():
     # Caches and run records are found by it.
     assert manifest().fingerprint == "32a20feab129973a0198a83737e85f39"
+
+
+@given(st.text(max_size=4), st.integers(0, 9), st.integers(-12, 12), st.integers(-12, 12))
+def test_numbered_keys_are_the_keys_written_out(prefix, n, start, stop):
+    keys, written = NumberedKeys(prefix, n), tuple(f"{prefix}/{i}" for i in range(n))
+    assert keys == written == tuple(keys)
+    assert len(keys) == n
+    assert keys[start:stop] == written[start:stop]
+    for i in range(-n, n):
+        assert keys[i] == keys[np.int64(i)] == written[i]
+    with pytest.raises(IndexError):
+        keys[n]
+    assert manifest(keys, [0] * n).fingerprint == manifest(written, [0] * n).fingerprint
+
+
+def test_keys_are_hashed_in_parts_as_one_list(monkeypatch):
+    whole = manifest("abcdefg", [0] * 7).fingerprint
+    monkeypatch.setattr("querist.data.manifest.HASHED", 3)
+    assert manifest("abcdefg", [0] * 7).fingerprint == whole
+
+
+def test_a_million_numbered_keys_take_no_memory():
+    tracemalloc.start()
+    made = Manifest("large", NumberedKeys("row", 1_000_000), np.zeros(1_000_000, np.int8), ("a", "b"))
+    assert made.fingerprint
+    assert tracemalloc.get_traced_memory()[1] < 40e6
+    tracemalloc.stop()

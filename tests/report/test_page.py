@@ -14,6 +14,7 @@ import vl_convert
 
 import querist.report.page as page
 from querist.errors import StoreError, UsageError
+from querist.report.markup import resource
 from querist.report.page import report_page, write_report
 from querist.report.palette import PAPERS
 from querist.report.wording import claim
@@ -113,7 +114,7 @@ def test_nothing_is_fetched(text, read):
         "audio",
         "video",
     }
-    assert not re.search(r"@import|url\(", page._resource("page.css"))
+    assert not re.search(r"@import|url\(", resource("page.css"))
     assert "http" not in text.replace(page._bundle(), "").replace("http-equiv", "")
     (policy,) = [attrs["content"] for _, attrs in read.elements if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in policy

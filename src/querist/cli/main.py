@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from querist.cli import demo, listing, selecting, study
+from querist.cli import demo, encoding, listing, selecting, study
+from querist.cli.background import leave
 from querist.cli.output import fail
 from querist.data.torchvision_sets import ROOT
 from querist.errors import QueristError
@@ -37,6 +38,7 @@ def settings(
 app.command("demo")(demo.demo)
 app.add_typer(study.app, name="study")
 app.command("select")(selecting.select)
+app.command("encode")(encoding.encode)
 for kind in listing.KINDS:
     app.command(kind, help=f"List the {kind}, or explain one.")(listing.command(kind))
 
@@ -61,4 +63,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the ``querist`` script."""
-    sys.exit(main())
+    leave(main())

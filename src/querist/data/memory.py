@@ -36,6 +36,11 @@ class ArrayItems:
     def __getitem__(self, ids: Ids) -> npt.NDArray[Any]:
         return self._array[ids]
 
+    @property
+    def all(self) -> npt.NDArray[Any]:
+        """All items, read-only, where they lie: nothing is copied."""
+        return self._array
+
 
 def content_digest(array: npt.NDArray[Any]) -> str:
     """Return 32 hex characters that change with dtype, shape or any value, read block by block.

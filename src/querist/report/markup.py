@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from importlib.resources import files
 
 from querist.analysis.judge import Verdict
 
@@ -36,6 +37,33 @@ def tag(name: str, attributes: Attributes | None = None, *content: object) -> Ht
 def void(name: str, attributes: Attributes) -> Html:
     """Return an element that has no content, such as an image."""
     return Html(f"<{name}{_written(attributes)}>")
+
+
+def document(title: str, policy: str, styles: Iterable[str], *body: object, comment: str = "") -> str:
+    """Return a whole page that fetches nothing.
+
+    Args:
+        title: of the browser's tab.
+        policy: what the page may load and run, as a Content-Security-Policy.
+        styles: style sheets, written into the page.
+        body: its content.
+        comment: said before the page.
+    """
+    head = tag(
+        "head", None,
+        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html('<meta name="color-scheme" content="light dark">'),
+        void("meta", {"http-equiv": "Content-Security-Policy", "content": Html(policy)}),
+        tag("title", None, title),
+        *(tag("style", None, Html(style)) for style in styles),
+    )  # fmt: skip
+    note = f"<!-- {comment} -->\n" if comment else ""
+    return f"<!doctype html>\n{note}" + tag("html", {"lang": "en"}, head, tag("body", None, *body))
+
+
+def resource(name: str) -> str:
+    """Return a style sheet or a script that lies beside this file."""
+    return (files("querist.report") / name).read_text(encoding="utf-8")
 
 
 def table(caption: str, heads: list[tuple[str, str]], rows: Iterable[tuple[str, list[object]]]) -> Html:

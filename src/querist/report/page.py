@@ -6,15 +6,15 @@ from base64 import b64encode
 from collections.abc import Collection
 from functools import lru_cache
 from hashlib import blake2b
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 import vl_convert
 
 from querist.files import write_bytes
-from querist.report.markup import Html, join, tag
+from querist.report.markup import Html, document, join, resource, tag
 from querist.report.palette import PAPERS, theme
+from querist.report.panels import mapped
 from querist.report.results import Regime, StudyResults
 from querist.report.sections import figures, figures_of, method, picked, starts_logarithmic, verdicts
 from querist.report.wording import metric_name
@@ -61,12 +61,11 @@ def report_page(study: StudyResults) -> str:
     scripts = [
         tag("script", {"type": "application/json", "id": "figures"}, _inline(json.dumps(data, allow_nan=False))),
         tag("script", None, Html("(() => {" + _bundle() + "})();")),
-        tag("script", None, Html(_resource("page.js"))),
+        tag("script", None, Html(resource("page.js"))),
     ]
     main = tag("main", None, _header(study), *bodies, _method(study), _data(study), _footer())
-    return f"<!doctype html>\n<!-- {LICENCES} -->\n" + tag(
-        "html", {"lang": "en"}, _head(study), tag("body", None, main, *scripts)
-    )  # fmt: skip
+    title = f"{study.name} · active-learning study"
+    return document(title, POLICY, [resource("page.css")], main, *scripts, comment=LICENCES)
 
 
 def _regime(regime: Regime, number: int, prefix: str, names: Collection[str], several: bool) -> Html:
@@ -78,19 +77,9 @@ def _regime(regime: Regime, number: int, prefix: str, names: Collection[str], se
         tag("h2", {"id": f"{prefix}verdicts"}, title),
         verdicts(regime),
         figures(regime, prefix, names),
+        mapped(regime, prefix),
         picked(regime),
     )
-
-
-def _head(study: StudyResults) -> Html:
-    return tag(
-        "head", None,
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        tag("title", None, f"{study.name} · active-learning study"),
-        tag("style", None, Html(_resource("page.css"))),
-    )  # fmt: skip
 
 
 def _header(study: StudyResults) -> Html:
@@ -156,10 +145,6 @@ def _footer() -> Html:
 def _inline(text: str) -> Html:
     """JSON that cannot end the script element it stands in."""
     return Html(text.replace("<", "\\u003c"))
-
-
-def _resource(name: str) -> str:
-    return (files("querist.report") / name).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)

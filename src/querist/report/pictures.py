@@ -17,6 +17,8 @@ SIDE = 44
 """Longest side of a thumbnail in pixels; larger pictures are reduced, smaller ones kept and magnified by the page."""
 COLOURS = 64
 """Palette of a reduced colour picture: a third of the bytes, and nobody sees the difference at this size."""
+QUALITY = 80
+"""Of JPEG pictures, as its encoders count."""
 INITIAL = -1
 
 
@@ -63,20 +65,26 @@ def data_uri(picture: npt.NDArray[np.uint8], side: int = SIDE) -> str:
     Raises:
         DataError: any other shape or type.
     """
-    pixels = np.asarray(picture)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
-        raise DataError(f"Expected a picture (h, w) or (h, w, 3) of uint8, got {pixels.shape} of {pixels.dtype}.")
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if max(image.size) > side:
-        scale = side / max(image.size)
-        image = image.resize(
-            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX
-        )
-        if image.mode == "RGB":
-            image = image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
+    image, reduced = _reduced(picture, side)
+    if reduced and image.mode == "RGB":
+        image = image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return _uri(image, "PNG")
+
+
+def photo_uri(picture: npt.NDArray[np.uint8], side: int) -> str:
+    """Return a picture as a JPEG data URI, its longest side at most `side` pixels; as PNG where it is tiny anyway.
+
+    Args:
+        picture: ``(h, w)`` or ``(h, w, 3)`` uint8.
+
+    Raises:
+        DataError: any other shape or type.
+    """
+    image, _ = _reduced(picture, side)
+    if max(image.size) <= SIDE:
+        # The page magnifies it, and a block of JPEG would show.
+        return _uri(image, "PNG")
+    return _uri(image, "JPEG")
 
 
 def strips(
@@ -101,7 +109,7 @@ def strips(
         rounds: how many queries after the initial pool.
         most: how many pictures of each.
     """
-    table = _first_common_run(picks, arms)
+    table = first_common_run(picks, arms)
     table = table.loc[table["round"] < rounds].sort_values(by=["round", "rank"])
     made: dict[int, str] = {}
     by_query = {
@@ -118,12 +126,31 @@ def strips(
     return [replace(same[0], arm=""), *(strip for strip in found if strip not in same)]
 
 
+def _reduced(picture: npt.NDArray[np.uint8], side: int) -> tuple[Image.Image, bool]:
+    """A picture of at most `side` pixels, and whether it was larger."""
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
+        raise DataError(f"Expected a picture (h, w) or (h, w, 3) of uint8, got {pixels.shape} of {pixels.dtype}.")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if max(image.size) <= side:
+        return image, False
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BOX), True
+
+
+def _uri(image: Image.Image, kind: str) -> str:
+    buffer = BytesIO()
+    image.save(buffer, format=kind, optimize=True, quality=QUALITY)
+    return f"data:image/{kind.lower()};base64," + b64encode(buffer.getvalue()).decode()
+
+
 def _ids(strip: Strip) -> tuple[int, ...]:
     return tuple(thumbnail.id for thumbnail in strip.thumbnails)
 
 
-def _first_common_run(picks: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
-    """The picks in the smallest (pool, seed) that most arms have."""
+def first_common_run(picks: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """Return the picks of some arms in the smallest (pool, seed) that most of them have."""
     mine = picks.loc[picks["arm"].isin(arms)]
     reach: dict[tuple[int, int], set[str]] = {}
     for arm, pool, seed in zip(mine["arm"], mine["pool"], mine["seed"], strict=True):

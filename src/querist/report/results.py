@@ -12,6 +12,7 @@ import pandas as pd
 from querist.analysis.curves import COLUMNS, require_columns
 from querist.analysis.verdicts import ROPE, Comparison, compare
 from querist.errors import DataError
+from querist.report.maps import EmbeddingMap
 
 PICK_COLUMNS = ("arm", "pool", "seed", "round", "rank", "id", "key")
 REGIME = ("learner", "features", "initial")
@@ -35,6 +36,7 @@ class StudyResults:
         settings: what else to print about the study, in this order.
         pictures: uint8 images ``(h, w)`` or ``(h, w, 3)`` of items by id; only picked ids are looked up.
         captions: class names of items by id, of bought labels only.
+        map: the pool in two dimensions.
 
     Raises:
         DataError: a table lacks columns, or results belong to arms that the table of arms does not list.
@@ -49,6 +51,7 @@ class StudyResults:
     settings: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[int, Picture] | None = None
     captions: Mapping[int, str] | None = None
+    map: EmbeddingMap | None = None
 
     def __post_init__(self) -> None:
         require_columns(self.rounds, COLUMNS, "rounds")

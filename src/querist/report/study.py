@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from querist.arrays import Array, Ids
 from querist.data.dataset import Dataset
+from querist.encoders.pixels import flatten
+from querist.evidence.needs import Features
 from querist.labels.book import Book
-from querist.registry import digest
+from querist.registry import describe, digest
+from querist.report.maps import EmbeddingMap, embedding_map
 from querist.report.results import StudyResults
+from querist.seeds import Seed
 from querist.studies.study import Study
 
 
@@ -27,7 +32,29 @@ def results_of(study: Study) -> StudyResults:
         settings=_settings(study, dataset),
         pictures=Pictures(dataset) if dataset.picture is not None else None,
         captions=_bought(study, dataset),
+        map=_map(study),
     )
+
+
+def _map(study: Study) -> EmbeddingMap:
+    """The pool as frozen features see it, or as pixels do, where every learner trains a backbone."""
+    arms = study.plan.arms
+    frozen = [arm.setting for arm in arms if not arm.learner.trains_backbone]
+    dataset = arms[0].setting.dataset
+    rows, of = (_Flat(dataset), "pixels") if not frozen else (
+        frozen[0].features[Features(frame="all")], f"features by {describe(frozen[0].encoder)['name']}"
+    )  # fmt: skip
+    return embedding_map(rows, dataset.pool, dataset.pool[:0], Seed(0).child(dataset.name).key(), of=of)
+
+
+class _Flat:
+    """Items as rows of numbers, made when they are asked for."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, ids: Ids) -> Array:
+        return flatten(self._dataset.items[ids], ids)
 
 
 class Pictures(Mapping[int, npt.NDArray[np.uint8]]):
