@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -19,6 +21,7 @@ from querist.strategies.base import State, strategies
 
 REQUIRED = {
     "npz": "items.npz", "npy": "items.npy", "table": "items.csv", "folder": "photos", "image_list": "photos.csv",
+    "huggingface": "photos.parquet",
 }  # fmt: skip
 """Datasets that read a file, and the file that `files` writes for each."""
 
@@ -47,6 +50,8 @@ def files(tmp_path):
         Image.fromarray(np.array([[a, b]], np.uint8)).save(tmp_path / path)
     lines = [f"{path},{path.parent.name}" for path in photos]
     (tmp_path / "photos.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    column = [{"bytes": (tmp_path / path).read_bytes(), "path": None} for path in photos]
+    pq.write_table(pa.table({"image": column, "label": y}), tmp_path / "photos.parquet")
     return tmp_path
 
 

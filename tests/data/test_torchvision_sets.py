@@ -82,7 +82,9 @@ def publish(name, root, monkeypatch):
     match name:
         case "cifar10":
             names = [f"class {i}" for i in range(10)]
-            return cifar(root, monkeypatch, "CIFAR10", ["data_batch_1", "data_batch_2"], ["test_batch"], "labels", names)
+            return cifar(
+                root, monkeypatch, "CIFAR10", ["data_batch_1", "data_batch_2"], ["test_batch"], "labels", names
+            )
         case "cifar100":
             names = [f"class {i}" for i in range(100)]
             return cifar(root, monkeypatch, "CIFAR100", ["train"], ["test"], "fine_labels", names)
@@ -110,7 +112,9 @@ def test_images_labels_and_split_are_the_published_ones(name, tmp_path, monkeypa
 @pytest.mark.parametrize("name", CLASSES)
 def test_missing_files_say_what_to_fetch_and_where_to_put_it(name, tmp_path, monkeypatch):
     monkeypatch.setenv("QUERIST_DATA", str(tmp_path / "empty"))
-    with pytest.raises(DataError, match=r"(?s)expected .* in the folder .*empty.* Fetch them from http.*download = true"):
+    with pytest.raises(
+        DataError, match=r"(?s)expected .* in the folder .*empty.* Fetch them from http.*download = true"
+    ):
         datasets.build(name)
     assert not (tmp_path / "empty").exists()  # nothing is downloaded, or made, unasked
 
