@@ -78,6 +78,8 @@ class Registry(Generic[T]):
     ) -> Callable[[Callable[..., T]], Any]:
         """Return the decorator that registers a component. `name` must be a literal, for it is read from the source.
 
+        An alias that is also the name of a preset stands for the component with that preset.
+
         Raises:
             SpecError: a name or alias is taken.
         """
@@ -163,7 +165,7 @@ class Registry(Generic[T]):
                 f"{_at(where)}this was written for revision {revision!r} of {name}; installed is revision "
                 f"{card.revision}, which picks differently."
             )
-        if (preset := settings.pop("preset", None)) is not None:
+        if (preset := settings.pop("preset", name if name in card.presets else None)) is not None:
             if not isinstance(preset, str) or preset not in card.presets:
                 raise UnknownNameError(f"preset of {name}", str(preset), card.presets, where)
             settings = {**card.presets[preset], **settings}
@@ -296,6 +298,8 @@ def _fields(component: Callable[..., Any]) -> list[Any]:
 def _convert(value: object, hint: Any, where: str) -> object:
     """Return `value` if it fits the annotation, nested components built; numbers may widen, nothing else is coerced."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal and isinstance(value, Mapping) and value.keys() == {"name"}:
+        value = value["name"]  # a bare word of a composition, which reads like the name of a component
     if origin in (typing.Union, types.UnionType):
         for option in args:
             try:

@@ -1,8 +1,8 @@
 """One picture of the four studies of this folder: which strategies are worth running.
 
-``python studies/selection/picture.py STORE`` reads their tables from a store and puts ``picture.svg``, ``picture.png``
-and ``verdicts.json`` beside this file. A line is a strategy; for each dataset there is its mean difference to random
-at every budget as a coloured cell, and that of the areas under the curves with its 95 % interval and verdict.
+``python studies/selection/picture.py STORE`` reads their tables from a store and puts ``verdicts.json`` beside this
+file and the picture into the documentation. A line is a strategy; for each dataset there is its mean difference to
+random at every budget as a coloured cell, and that of the areas under the curves with its 95 % interval and verdict.
 """
 
 import json
@@ -124,8 +124,7 @@ def main() -> None:
         sys.exit("Expected the store of the studies: python studies/selection/picture.py STORE")
     cells, verdicts = tables(Path(sys.argv[1]))
     chart = picture(cells, verdicts)
-    chart.save(HERE / "picture.svg")
-    chart.save(HERE / "picture.png", scale_factor=1.5)
+    chart.save(HERE.parents[1] / "docs" / "selection.svg")
     (HERE / "verdicts.json").write_text(json.dumps(verdicts.round(4).to_dict("records"), indent=1) + "\n")
 
 

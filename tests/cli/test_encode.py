@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 
 from querist.cli.encoding import Meter
 from querist.cli.main import main
+from querist.data.images import ingest, prints
 from querist.encoders import default
 from querist.encoders.handcrafted import describe_image
 from querist.encoders.resize import square
@@ -203,6 +206,39 @@ def test_a_killed_command_continues_where_it_stopped(photos, tmp_path):
     continued = (tmp_path / "features.npy").read_bytes()
     assert main(["encode", "photos", "-e", "handcrafted", "--store", "other", "-o", "whole.npy"]) == 0
     assert (tmp_path / "whole.npy").read_bytes() == continued
+
+
+@pytest.mark.parametrize("last", [".json", ".csv", ".npy"])
+def test_a_command_that_is_killed_while_it_writes_can_be_given_again(photos, tmp_path, monkeypatch, last):
+    """Whatever it wrote last, the next one knows the files for its own and completes them."""
+    replace = Path.replace
+
+    def killed(source, target):
+        moved = replace(source, target)
+        if Path(target).parent == Path() and Path(target).suffix == last:
+            raise KeyboardInterrupt
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        assert main(["encode", "photos", "-e", "handcrafted"]) == 130
+    assert main(["encode", "photos", "-e", "handcrafted"]) == 0
+    assert len(np.load("features.npy")) == len(rows(tmp_path / "features.csv")) == N
+
+
+def test_images_are_read_by_several_threads_before_they_are_encoded(photos, tmp_path, monkeypatch):
+    both, met = Barrier(2, timeout=5), []
+
+    def take_print(image, size):
+        if not met:
+            both.wait()  # for another thread that is reading too
+            met.append(1)
+        return prints.take_print(image, size)
+
+    monkeypatch.setattr("querist.cli.encoding.os.cpu_count", lambda: 2)
+    monkeypatch.setattr(ingest, "take_print", take_print)
+    assert main(["encode", "photos", "-e", "handcrafted"]) == 0
+    assert len(rows(tmp_path / "features.csv")) == N
 
 
 def test_the_meter_counts_what_is_encoded_now_and_passes_news_on(monkeypatch):

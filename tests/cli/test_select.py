@@ -422,6 +422,24 @@ class TestFeatures:
         assert main(words) == 0
         assert document(capsys)["strategy"]["name"] == "badge"
 
+    def test_what_a_batch_loses_at_most_is_said(self, features, tmp_path, capsys):
+        for limit, sampled in ((60, False), (30, True)):
+            out, words = (
+                tmp_path / str(limit),
+                ["select", str(features), "-b", "3", "-s", f"max_herding(limit={limit})"],
+            )
+            assert main([*words, "--out", str(out), "--json"]) == 0
+            found = document(capsys)
+            certificate = found["certificate"]
+            assert certificate["references"] == (15 if sampled else 60)
+            assert 0.0 < certificate["share"] == min(certificate["added"] / certificate["most"], 1.0)
+            estimated = [notice for notice in found["notices"] if "gains were estimated from 15 of 60 rows" in notice]
+            assert len(estimated) == sampled
+            said = f"at least {int(1000 * certificate['share']) / 10}% of what the best one of its size could add"
+            assert said in Page((out / "picks.html").read_text()).text
+        assert main(["select", str(features), "-b", "3", "-s", "random", "--json"]) == 0
+        assert document(capsys)["certificate"] is None
+
     def test_what_was_encoded_keeps_its_paths_and_leaves_out_near_copies(
         self, photos, store, tmp_path, monkeypatch, capsys
     ):

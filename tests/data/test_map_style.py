@@ -61,6 +61,17 @@ def test_real_tensors_have_their_channels_first():
     assert same(grey, IMAGES[..., 0])
 
 
+def test_pictures_of_every_mode_follow_the_rules_of_files():
+    clear = Image.new("RGBA", (4, 6), (255, 0, 0, 0))
+    deep = Image.fromarray(np.full((6, 4), 257 * 30, np.uint16))
+    inks = Image.frombytes("CMYK", (4, 6), RNG.bytes(96))
+    data = from_torch("modes", [(clear, 0), (deep, 1), (inks, 0)])
+    white, grey, ink = data.items[np.arange(3)]
+    assert (white == 255).all()
+    assert (grey == 30).all()
+    assert np.array_equal(ink, np.asarray(inks.convert("RGB")))
+
+
 def test_a_stochastic_pool_is_an_error_that_says_so():
     class Noisy:
         def __len__(self):
@@ -78,6 +89,8 @@ def test_a_stochastic_pool_is_an_error_that_says_so():
     [
         ([(IMAGES[0], 0), (IMAGES[1, :5], 1)], r"toy/train/1: expected items of one shape, uint8 \(6, 4, 3\)"),
         ([(IMAGES[0], "cat")], "expected the label to be a class number, got 'cat'"),
+        ([(IMAGES[0], 0.0), (IMAGES[1], 1.7)], r"toy/train/0: expected the label to be a class number, got 0\.0"),
+        ([(Image.fromarray(np.full((6, 4), 2.5, np.float32)), 0)], r"toy/train/0: unsupported: floating-point pixels"),
         ([{"img": IMAGES[0]}], "'image' and 'label', got the keys img"),
         ([], "no items"),
     ],

@@ -119,9 +119,19 @@ def test_missing_files_say_what_to_fetch_and_where_to_put_it(name, tmp_path, mon
     assert not (tmp_path / "empty").exists()  # nothing is downloaded, or made, unasked
 
 
-def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
-    publish("cifar10", tmp_path, monkeypatch)
-    path = tmp_path / "cifar-10-batches-py" / "test_batch"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match="each as published"):
-        datasets.build({"name": "cifar10", "root": str(tmp_path)})
+@pytest.mark.parametrize(
+    ("name", "file", "damage"),
+    [
+        ("cifar10", "cifar-10-batches-py/test_batch", lambda content: content[:-1]),
+        ("mnist", "MNIST/raw/t10k-images-idx3-ubyte", lambda content: content[:-1]),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte", lambda content: b"<html>404</html>"),
+        ("mnist", "MNIST/raw/train-labels-idx1-ubyte", lambda content: struct.pack(">2i", 2561, 9) + content[8:]),
+        ("fashion_mnist", "FashionMNIST/raw/t10k-labels-idx1-ubyte", lambda content: b""),
+    ],
+)
+def test_a_damaged_file_is_refused(name, file, damage, tmp_path, monkeypatch):
+    publish(name, tmp_path, monkeypatch)
+    path = tmp_path / file
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"each as published \(.+\)\. Fetch .* {name}\(download=True\) on the command"):
+        datasets.build({"name": name, "root": str(tmp_path)})

@@ -212,18 +212,20 @@ class TestTheDiskRefuses:
 
         def fsync(handle):
             calls.append(handle)
-            if len(calls) == 1 + 2 * failing:  # of an array, then of its folder, then of the sidecar
+            if len(calls) == 1 + 2 * failing:  # of the sidecar, then of its folder, then of the array
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
             patch.setattr(atomic_files.os, "fsync", fsync)
             with pytest.raises(StoreError, match="Free some space"):
                 FolderCache(tmp_path).fetch(KEY, 10, Blocks())
-        assert files(tmp_path) == [".npy"] * failing
+        assert files(tmp_path) == [".json"] * failing
         blocks = Blocks()
         assert (FolderCache(tmp_path).fetch(KEY, 10, blocks) == VALUE).all()
-        # All rows were on disk when the first sync failed; the array without its sidecar does not count.
-        assert blocks.calls == failing
+        # All rows were on disk when the sync failed, and none is made a second time.
+        assert blocks.calls == 0
+        assert files(tmp_path) == [".json", ".npy"]
+        assert files(tmp_path / "parts") == []
 
     def test_a_read_only_folder(self, tmp_path, monkeypatch):
         opened = Path.open
@@ -364,6 +366,8 @@ WORKER = """
 
     if stop == "sidecar":
         cache.write_bytes = lambda *_: wait()
+    if stop == "move":
+        parts.Part.finish = lambda *_: wait()
     if stop == "start":
         wait()
     made = cache.FolderCache(folder).fetch("shared", 10, blocks)
@@ -382,7 +386,7 @@ def until_ready(process):
         pass
 
 
-@pytest.mark.parametrize(("stop", "left", "starts"), [("array", [], [4]), ("sidecar", [".npy"], [0])])
+@pytest.mark.parametrize(("stop", "left", "starts"), [("array", [], [4]), ("sidecar", [], []), ("move", [".json"], [])])
 def test_kill_in_the_middle_of_a_write(tmp_path, stop, left, starts, caplog):
     FolderCache(tmp_path).fetch("other", 10, Blocks())
     with worker(tmp_path, stop) as process:

@@ -362,3 +362,11 @@ class TestViewStream:
 
 def test_the_description_in_the_key_is_the_whole_configuration():
     assert describe(Shift(by=2.0)) == {"name": "Shift", "by": 2.0}
+
+
+def test_N10_a_row_of_zeros_stays_zero_and_leaves_all_others_alone():
+    others = np.flatnonzero(X.any(axis=1))
+    assert len(others) == N - 1
+    np.testing.assert_array_equal(unit_rows(X)[others], unit_rows(X[others]))
+    np.testing.assert_array_equal(unit_rows(X)[7], 0.0)
+    np.testing.assert_allclose(np.linalg.norm(unit_rows(X)[others].astype(float), axis=1), 1.0, atol=1e-6)

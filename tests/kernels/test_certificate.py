@@ -20,6 +20,7 @@ def test_words_name_the_sample_and_the_confidence():
         "gains were estimated from 5 of 9 rows; "
         "the batch adds at least 75.0% of what the best one of its size could add with 99% confidence"
     )
+    assert "at least 99.9% of" in str(Certificate(99.96, 100.0, 9, 9, 1.0)), "a bound is not rounded up"
 
 
 @pytest.mark.parametrize(("added", "left", "b", "most"), [(3.0, 9.0, 1, 3.0), (3.0, 0.5, 2, 3.5), (3.0, 9.0, 2, 4.0)])

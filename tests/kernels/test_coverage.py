@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from querist.kernels import coverage as module
 from querist.kernels.coverage import closeness, cosine, gaussian, greedy_cover, top_hat
 from querist.kernels.workers import workers
+from querist.progress import listening
 from querist.seeds import Seed
 
 KERNELS = {
@@ -178,3 +179,12 @@ def test_weights_that_are_tiny_huge_or_all_zero():
         np.testing.assert_array_equal(gain, gains * factor)
     rows, gains = greedy_cover(x, cosine(), np.empty(0, np.intp), open_, tie, 20, np.zeros(100))
     assert len(rows) == len(gains) == 0
+
+
+def test_progress_counts_rows_compared_and_picks(monkeypatch):
+    monkeypatch.setattr(module, "STRETCH", 1)
+    x, heard = np.random.default_rng(0).normal(size=(150, 2)), []
+    with listening(lambda *news: heard.append(news)):
+        greedy_cover(x, cosine(), np.empty(0, np.intp), np.ones(150, bool), Seed(0).key().hash(np.arange(150)), 3)
+    assert heard[:3] == [("comparing rows", done, 150) for done in (64, 128, 150)]
+    assert heard[3:] == [("picking", done, 3) for done in (1, 2, 3)]

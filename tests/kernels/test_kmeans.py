@@ -10,6 +10,7 @@ from querist.kernels import kmeans_lloyd, kmeans_starts
 from querist.kernels.kmeans import Clusters, kmeans, medoids
 from querist.kernels.kmeans_starts import starts
 from querist.kernels.workers import workers
+from querist.progress import listening
 from querist.seeds import Seed
 
 
@@ -166,3 +167,11 @@ def test_C20_medoid_of_a_cluster_larger_than_any_neighbour_list():
     for c, row in enumerate(medoids(clusters, open_, Seed(0).key().hash(np.arange(5000)))):
         members = np.flatnonzero(open_ & (clusters.label_N == c))
         assert row == members[squared(x[members], clusters.centres_k_d[[c]])[:, 0].argmin()]
+
+
+def test_progress_counts_the_iterations_of_all_restarts():
+    x, heard = np.random.default_rng(0).normal(size=(60, 3)), []
+    with listening(lambda *news: heard.append(news)):
+        kmeans(x, 4, generator(), restarts=2, iterations=3)
+    assert [news[1] for news in heard] == [0, 1, 2, 3, 4, 5, 6]
+    assert {(what, total) for what, _, total in heard} == {("clustering", 6)}

@@ -235,6 +235,19 @@ def test_rows_of_zeros_are_at_right_angles_to_all_others():
     assert average_linkage(x, tie(5), below=0.5).label_N.tolist() == [0, 1, 0, 2, 1]
 
 
+def test_N10_a_row_of_zeros_leaves_the_clusters_of_all_others_alone():
+    x = np.random.default_rng(0).normal(size=(80, 8)).astype(np.float32)
+    x[31] = 0.0
+    others = np.delete(np.arange(80), 31)
+    whole, without = (average_linkage(x[rows], tie(80)[rows], below=0.8) for rows in (np.arange(80), others))
+    assert (whole.label_N == whole.label_N[31]).sum() == 1
+    assert 5 < without.label_N.max() < 70
+    np.testing.assert_array_equal(
+        whole.label_N[others][:, None] == whole.label_N[others], without.label_N[:, None] == without.label_N
+    )
+    np.testing.assert_allclose(whole.height, without.height, rtol=1e-12)
+
+
 @st.composite
 def lattices(draw):
     """Points of a small grid: most distances tie, and many rows are equal."""

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 from querist.kernels import typicality as module
 from querist.kernels.typicality import typical_rows, typicality
 from querist.kernels.workers import workers
+from querist.progress import listening
 from querist.seeds import Seed
 
 
@@ -154,3 +155,10 @@ def test_U2_workers_change_nothing(resort):
         together = typical_rows(x, label, open_, ties(600), 150, resort=resort)
     assert together[0].tolist() == alone[0].tolist()
     assert together[1].tolist() == alone[1].tolist()
+
+
+def test_progress_counts_picks():
+    x, heard = np.random.default_rng(0).normal(size=(40, 2)), []
+    with listening(lambda *news: heard.append(news)):
+        typical_rows(x, np.arange(40) % 4, np.ones(40, bool), ties(40), 5)
+    assert heard == [("picking", done, 5) for done in range(1, 6)]

@@ -1,11 +1,14 @@
 """Workers: one unless raised, for the calling thread only, and blocks that do not depend on their number."""
 
-from threading import Event, Thread, get_ident
+from threading import Barrier, Event, Thread, get_ident
+from time import sleep
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from querist.kernels.workers import each_block, workers
+from querist.progress import listening
 
 
 def blocks(n, size):
@@ -42,7 +45,7 @@ def test_workers_run_at_the_same_time_and_leave_other_threads_alone():
         mine.set()
         assert other.wait(10)
         inner = set()
-        each_block(lambda _: inner.add(get_ident()), 4, 1)
+        each_block(lambda _: (inner.add(get_ident()), sleep(0.005)), 4, 1)
         nested.append(len(inner))
 
     with workers(2):
@@ -59,8 +62,31 @@ def test_U2_products_in_blocks_stay_on_one_thread():
     limits = set()
 
     def work(_):
+        np.eye(2) @ np.eye(2)
         limits.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
 
     with workers(2):
         each_block(work, 4, 1)
     assert limits == {1}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_work_with_a_name_tells_how_far_it_is_in_the_thread_that_called(count):
+    heard, threads, together = [], set(), Barrier(count)
+
+    def work(_):
+        if get_ident() not in threads:
+            threads.add(get_ident())
+            together.wait(10)  # so that every thread has a block
+
+    with workers(count), listening(lambda *news: heard.append((*news, get_ident()))):
+        each_block(work, 9, 2, what="comparing rows")
+        told = len(heard)
+        each_block(lambda _: None, 9, 2)
+    assert len(threads) == count
+    assert len(heard) == told >= 2
+    assert {(what, total, thread) for what, _, total, thread in heard} == {("comparing rows", 9, get_ident())}
+    done = [done for _, done, _, _ in heard]
+    assert done == sorted(done)
+    assert done[-1] == 9
+    assert count > 1 or done == [2, 4, 6, 8, 9]

@@ -29,7 +29,7 @@ from querist.session.machine import COLD, WARM
 from querist.session.session import Session
 from querist.strategies.base import Picks, State, Strategy, card_of, strategies
 from querist.strategies.class_uniform_oracle import ClassUniformOracle
-from querist.testing.fakes import NEEDS, FakeLearner
+from querist.testing.fakes import NEEDS, FakeLearner, fake_dataset
 
 
 def wants(*needs: Need[Any]) -> Strategy:
@@ -197,3 +197,19 @@ def test_needs_may_change_with_the_state(make, play):
 
     play(make(strategy=Grows()), 3, 3)
     assert seen == [{Features()}, {Probs()}]
+
+
+def test_a_head_of_embeddings_is_never_given_frozen_features():
+    data = fake_dataset(shape=(8, 8))
+    with pytest.raises(UnmetNeedError, match=r"learner 'scratch': its head judges embeddings of its own"):
+        Session(data, learner="scratch", strategy={"name": "drop_query", "space": "features"}, initial="random")
+    assert Session(data, learner="scratch", strategy="drop_query", initial="random").strategy.space == "embeddings"
+    assert Session(data, learner="linear", strategy="drop_query", initial="random").strategy.space == "features"
+
+
+@pytest.mark.parametrize("wrap", [lambda learner: learner, lambda learner: {"name": "committee", "base": learner}])
+def test_a_learner_on_the_features_of_another_encoder_is_refused_before_anything_is_labelled(wrap):
+    data = fake_dataset()
+    with pytest.raises(UnmetNeedError, match=r"learner 'linear' reads Features\(.*'handcrafted'.*made by 'pixels'"):
+        Session(data, learner=wrap({"name": "linear", "encoder": "handcrafted"}))
+    Session(data, learner=wrap({"name": "linear", "encoder": "pixels"}))

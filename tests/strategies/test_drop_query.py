@@ -15,6 +15,7 @@ from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_evidence
 
 KEY = Seed(0).key()
+FROZEN = Head(space="features")
 
 
 class TestDropQuery(StrategyContract):
@@ -46,7 +47,7 @@ def fickle(x):
 
 
 def evidence(x, head, ids=None):
-    return Evidence(np.arange(len(x)) if ids is None else ids, {Features(): x, Head(): head}, c=4)
+    return Evidence(np.arange(len(x)) if ids is None else ids, {Features(): x, FROZEN: head}, c=4)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -176,7 +177,7 @@ def test_picks_are_the_medoids_of_disputed_rows():
 def test_needs_follow_the_state_and_the_space():
     warm, cold = State(round=1, n_labelled=5, has_model=True), State()
     assert DropQuery().needs_at(cold) == (Features(),)
-    assert DropQuery().needs_at(warm) == (Features(), Head())
+    assert DropQuery().needs_at(warm) == (Features(), FROZEN)
     assert DropQuery(space="embeddings").needs_at(warm) == (Embeddings(), Head())
     assert DropQuery(space="embeddings").needs_at(cold) == (Features(),)
 
@@ -209,3 +210,15 @@ def test_C18_C19_settings():
     for wrong in ({"passes": 0}, {"enough": 0}, {"rho": 1.0}, {"rho": -0.1}, {"restarts": 0}):
         with pytest.raises(SpecError, match=next(iter(wrong))):
             DropQuery(**wrong)
+
+
+def test_N5_a_constant_added_to_the_logits_of_a_row_changes_nothing():
+    x, head = unit(200), linear()
+
+    def shifted(rows):
+        return head(rows) + 1e3 * np.sin(40.0 * rows[:, :1])
+
+    one, other = (choose(DropQuery(), evidence(x, judge), 8, KEY) for judge in (head, shifted))
+    assert one.ids.tolist() == other.ids.tolist()
+    assert one.utility.tolist() == other.utility.tolist()
+    assert one.utility.min() > 0

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from querist.errors import SpecError, UnknownNameError
 from querist.registry import describe
 from querist.strategies.base import strategies
 
@@ -50,7 +51,7 @@ TABLE = {
     "centroid_init": ("", {"paper": {"iterations": 100, "restarts": 1}}),
     "facility_location": ("", {"paper": {}, "S4": {}}),
     "stochastic": (
-        "",
+        "power_bald power_entropy power_margin",
         {
             "paper": {"form": "power", "beta": 1.0}, "power_bald": {"base": "bald", "form": "power"},
             "power_margin": {"base": "margin", "form": "power"}, "power_entropy": {"base": "entropy", "form": "power"},
@@ -97,7 +98,8 @@ def test_C19_names_aliases_and_presets_are_those_of_the_table(name):
 
 @pytest.mark.parametrize(("alias", "name"), [(a, name) for name, (words, _) in TABLE.items() for a in words.split()])
 def test_an_alias_builds_the_same_strategy_and_is_not_listed(alias, name):
-    assert strategies.build(alias) == strategies.build(name)
+    preset = {"preset": alias} if alias in TABLE[name][1] else {}
+    assert strategies.build(alias) == strategies.build({"name": name, **preset})
     assert describe(strategies.build(alias))["name"] == name
     assert alias not in strategies.names()
 
@@ -119,8 +121,23 @@ def test_G9_every_preset_builds_can_be_overridden_and_is_recorded_by_what_it_set
 
 
 @pytest.mark.parametrize("name", ["power_bald", "power_entropy", "power_margin"])
-def test_the_power_rules_are_presets_of_stochastic_and_not_names(name):
+def test_the_power_rules_are_presets_of_stochastic_under_the_names_people_know(name):
     base = name.removeprefix("power_")
-    built = strategies.build({"name": "stochastic", "preset": name})
-    assert built == strategies.build(f"stochastic({base})")
-    assert name not in {word for card in strategies.cards() for word in (card.name, *card.aliases)}
+    assert strategies.build(name) == strategies.build(f"stochastic({base})")
+    assert strategies.build({"name": "stochastic", "preset": name}) == strategies.build(name)
+    assert strategies.build(f"{name}(beta=2)") == strategies.build(f"stochastic({base}, beta=2)")
+    assert describe(strategies.build(name))["name"] == "stochastic"
+
+
+def test_words_of_a_composition_need_no_quotes():
+    built = strategies.build("typiclust(distance=squared, resort=True)")
+    assert built == strategies.build({"name": "typiclust", "distance": "squared", "resort": True})
+    with pytest.raises(SpecError, match="expected 'plain' or 'squared', got 'cubed'"):
+        strategies.build("typiclust(distance=cubed)")
+
+
+def test_M24_a_rule_that_nobody_wrote_is_not_listed_under_the_name_of_another():
+    """Robust k-center is a mixed-integer program; the greedy rule must not stand in for it."""
+    assert not [name for card in strategies.cards() for name in (card.name, *card.aliases) if "robust" in name]
+    with pytest.raises(UnknownNameError, match="k_center_greedy"):
+        strategies.build("k_center_robust")

@@ -64,5 +64,11 @@ def test_key_without_a_round_is_left_alone():
     assert without_round(key(0, 7)) == Seed(0).child("digits", "pool", 3, "select", "random").key()
 
 
+def test_a_dataset_may_be_called_round():
+    named = Seed(0).child("round")
+    assert without_round(named.child("round", 7, "select").key()) == named.child("select").key()
+    assert without_round(named.child("initial").key()) == named.child("initial").key()
+
+
 def test_says_so_and_answers_to_its_older_name():
     assert choose(strategies.build("uniform"), pool(range(3)), 1, Seed(0).key()).reasons == ("drawn at random",)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from querist.data.dataset import datasets
-from querist.errors import StudyError
+from querist.encoders.backbone import Backbone
+from querist.errors import DataError, StudyError
 from querist.session.setting import Setting
 from querist.testing.fakes import fake_dataset
 
@@ -44,6 +45,7 @@ def mistakes(plan, **changes: Any) -> list[str]:
         ({"study_features": "pixel"}, "study.features: unknown encoder 'pixel'. Did you mean 'pixels'?"),
         ({"study_features": {"pca": 3}}, "study.features: expected a table with 'encoder'"),
         ({"study_features": {"encoder": "pixels", "pcs": 3}}, "unknown setting 'pcs' in study.features: pixels"),
+        ({"study_features": "backbone(path='no.npz')"}, "study.features: encoder backbone: expected a file of weights"),
         ({"study_initial": "margin"}, "study.initial: strategy 'margin' needs evidence that nothing here provides"),
         ({"study_initial": {"strategy": "random", "sise": 3}}, "study.initial: unknown keys sise. Known: strategy"),
         ({"study_initial": {"strategy": "random", "size": 0}}, "study.initial: expected a size of at least 1, got 0"),
@@ -129,6 +131,33 @@ def test_a_grid_makes_every_combination(plan):
     assert {arm.counts for arm in made.arms} == {(5, 9, 13), (6, 10, 14)}
     assert len({run.digest for run in made.runs}) == 32
     assert len({id(arm.setting) for arm in made.arms}) == 2
+
+
+@pytest.mark.parametrize("written", ["composition", "table"])
+def test_the_place_of_a_file_of_weights_is_in_no_name(plan, tmp_path, monkeypatch, written):
+    (tmp_path / "net_int8.npz").write_bytes(b"weights")
+    monkeypatch.setenv("WEIGHTS", str(tmp_path / "net_int8.npz"))
+    spec = {"encoder": "backbone", "path": "$WEIGHTS", "size": 96}
+    if written == "composition":
+        spec = f"backbone(path={str(tmp_path / 'net_int8.npz')!r}, size=96)"
+    names = [arm.name for arm in plan(study_strategy=["random"], grid_features=["pixels", spec]).arms]
+    assert names == ["random | features=pixels", "random | features=backbone(path=net_int8, size=96)"]
+
+
+def test_missing_weights_are_looked_for_once_and_told_beside_other_mistakes(plan, monkeypatch):
+    looked = []
+
+    def identity(encoder: Backbone) -> dict[str, object]:
+        looked.append(encoder)
+        raise DataError("no such weights")
+
+    monkeypatch.setattr(Backbone, "identity", identity)
+    found = mistakes(
+        plan, study_dataset="toi", study_strategy=["random", "margin"], study_features="backbone(path='no.npz')"
+    )
+    assert len(found) == 2
+    assert found[1] == "study.features: no such weights"
+    assert len(looked) == 1
 
 
 def test_arms_on_the_same_features_share_them(plan):

@@ -151,6 +151,16 @@ def test_numbering_moves_labelled_ids_and_nothing_else():
         assert np.array_equal(ev[Labels()], gaps[Labels()])
 
 
+def test_neighbours_are_near_in_the_space_they_are_asked_for():
+    needs = [Neighbours(k=3, frame="all", encoder=e, normalise=unit) for e in (None, "other") for unit in (True, False)]
+    ev = fake_evidence([need for pair in needs for need in (pair, pair.features)])
+    for need in needs:
+        x = ev[need.features].astype(float)
+        gap = np.linalg.norm(x[:, None] - x, axis=2) + np.diag(np.full(len(x), np.inf))
+        np.testing.assert_allclose(ev[need].distances.reshape(-1, 3), np.sort(gap, axis=1)[:, :3])
+    assert len({ev[need].indices.tobytes() for need in needs}) == 4
+
+
 def test_a_strategy_gets_what_it_declares():
     assert fake_evidence(Margin()).needs == {Probs()}
 

@@ -18,7 +18,7 @@ from querist.arrays import Array, require_finite
 from querist.cli.background import in_background
 from querist.cli.output import bars, emit, err
 from querist.cli.picks import reasons_in_words, write_set_aside
-from querist.cli.sources import is_of_images, open_source, store_for
+from querist.cli.sources import ENCODED, is_of_images, open_source, store_for
 from querist.data.dataset import Dataset
 from querist.data.manifest import SPLITS
 from querist.encoders.base import Encoder, encoders
@@ -27,13 +27,12 @@ from querist.encoders.pixels import Pixels
 from querist.errors import UsageError
 from querist.evidence.cache import open_cache
 from querist.evidence.needs import Features
-from querist.files import atomic_write, write_bytes
+from querist.files import AtomicFile, atomic_write, write_bytes
 from querist.kernels.workers import workers
 from querist.progress import Listener, listening
 from querist.session.setting import Setting
 
 AUTO = "auto"
-FORMAT = "querist features 1"
 ROWS = 4096
 """Rows written at a time."""
 
@@ -125,15 +124,14 @@ class Meter:
 
 
 def _carry_out(source: str, name: str, output: Path, precision: str, store: Path | None) -> dict[str, Any]:
-    data = open_source(source, store=store)
-    encoder, notice = _chosen(name, data)
-    kept = store_for(source, store)
-    setting = Setting(data, encoder, cache=open_cache(kept / "cache"))
     with workers(os.cpu_count() or 1):
+        data = open_source(source, store=store)
+        encoder, notice = _chosen(name, data)
+        setting = Setting(data, encoder, cache=open_cache(store_for(source, store) / "cache"))
         x_N_d = setting.features[Features(frame="all", normalise=False)]
     spec = setting.spec
     record = {
-        "format": FORMAT,
+        "format": ENCODED,
         "source": source,
         "dataset": spec["dataset"],
         "encoder": spec["features"],
@@ -142,9 +140,11 @@ def _carry_out(source: str, name: str, output: Path, precision: str, store: Path
         "shape": list(x_N_d.shape),
         "dtype": precision,
     }
-    _write_array(output, x_N_d, np.dtype(precision))
-    write_bytes(output.with_suffix(".csv"), _table(data))
-    write_bytes(output.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode())
+    with atomic_write(output) as file:
+        _write_array(file, x_N_d, np.dtype(precision))
+        # Before the array takes its place: one without them, left by a kill, would look like somebody else's file.
+        write_bytes(output.with_suffix(".json"), json.dumps(record, indent=1, allow_nan=False).encode())
+        write_bytes(output.with_suffix(".csv"), _table(data))
     files = {kind: str(output.with_suffix(f".{kind}")) for kind in ("npy", "csv", "json")}
     if data.set_aside:
         aside = output.with_name(f"{output.stem}.set_aside.csv")
@@ -168,22 +168,21 @@ def _check_target(output: Path) -> None:
     taken = [path for path in (output, output.with_suffix(".csv"), record) if path.exists()]
     if taken:
         try:
-            ours = json.loads(record.read_bytes())["format"] == FORMAT
+            ours = json.loads(record.read_bytes())["format"] == ENCODED
         except (OSError, ValueError, KeyError, TypeError):
             ours = False
         if not ours:
             raise UsageError(f"--out: {taken[0]} exists and was not written by querist encode. Choose another name.")
 
 
-def _write_array(output: Path, x_N_d: Array, dtype: np.dtype[Any]) -> None:
-    """Write a matrix as a .npy file of some precision, without holding it in that precision."""
+def _write_array(file: AtomicFile, x_N_d: Array, dtype: np.dtype[Any]) -> None:
+    """Write a matrix in the format .npy and in some precision, without holding it in that precision."""
     head = BytesIO()
     described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": x_N_d.shape}
     npy.write_array_header_1_0(head, described)  # pyright: ignore[reportArgumentType]
-    with atomic_write(output) as file:
-        file.write(head.getvalue())
-        for block in _converted(x_N_d, dtype):
-            file.write(block.tobytes())
+    file.write(head.getvalue())
+    for block in _converted(x_N_d, dtype):
+        file.write(block.tobytes())
 
 
 def _converted(x_N_d: Array, dtype: np.dtype[Any]) -> Iterator[Array]:

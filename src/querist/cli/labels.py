@@ -117,7 +117,8 @@ class _Finder:
                 return self._places[place]
             if place in self._aside:
                 return self._by_content(line)
-        named = self._by_name(line)
+        # A file that is there tells by itself what it is; a namesake in the source may be another picture.
+        named = None if any(place.is_file() for place in self.places(line)) else self._by_name(line)
         return self._by_content(line) if named is None else named
 
     def kept_instead_of(self, item: int) -> int | None:

@@ -42,7 +42,7 @@ def fail(error: Exception, as_json: bool) -> None:
         kind, message = ("UsageError", error.format_message()) if usage else (type(error).__name__, str(error))
         emit({"error": {"type": kind, "message": message}})
     else:
-        err.print(f"[bold red]Error:[/] {_escaped(str(error))}", highlight=False)
+        err.print(Text.assemble(("Error:", "bold red"), " ", str(error)))
 
 
 def number(value: float | None) -> float | None:
@@ -90,7 +90,3 @@ class Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -107,10 +107,14 @@ def _carry_out(order: Order) -> Selected:
             f"Nothing is labelled yet and {strategy!r} needs a model: this first batch is chosen by {name!r}. "
             "Label it and pass --labels."
         )
+    certificate = session.certificate
+    if certificate is not None and certificate.sampled:
+        notices.append(f"The pool is too large to compare all pairs: {certificate}.")
     facts = {
         "features": in_words(encoder),
         "strategy": in_words(chooser),
         "why this strategy": why or "it was asked for",
+        **({"certificate": str(certificate)} if certificate is not None else {}),
         "labelled so far": f"{len(matched.labels):,} items" if matched.labels else "nothing",
         **({"learner": in_words(session.learner)} if asked.purpose == QUERY else {}),
         "source": f"{order.source}: {len(data.pool):,} to choose from (content {data.fingerprint[:12]})",
@@ -125,6 +129,7 @@ def _carry_out(order: Order) -> Selected:
         document={
             "source": order.source, "spec": session.spec, "labelled": len(matched.labels), "notices": notices,
             "strategy": {"name": name, "why": why},
+            "certificate": certificate and {**certificate._asdict(), "share": certificate.share},
             "set_aside": [entry._asdict() for entry in data.set_aside],
             "files": {kind: str(path) for kind, path in goals._asdict().items() if path is not None},
             "picks": rows,

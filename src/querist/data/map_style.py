@@ -1,6 +1,7 @@
 """Datasets from map-style datasets as torch defines them: ``len(d)`` and ``d[i]``. Torch itself is not needed."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from querist.data.columns import UNLABELLED
 from querist.data.dataset import Dataset
+from querist.data.images.decode import Refused, as_rgb
 from querist.data.manifest import POOL, SPLITS, TEST
 from querist.data.memory import from_arrays
 from querist.errors import DataError
@@ -33,8 +35,9 @@ def from_torch(
 
     An item is an image, a pair ``(image, label, ...)`` or a mapping with the keys ``image`` and ``label``. An image is
     a PIL image, a uint8 array ``(h, w)`` or ``(h, w, 3)``, or a tensor with the channels first; a uint8 tensor
-    becomes ``(h, w, c)``. Other numbers are kept as they are. Leave out augmentation and normalisation: encoders and
-    learners bring their own, and a stochastic pool would be scored on other images than it is labelled by.
+    becomes ``(h, w, c)``. PIL images become RGB by the rules of `querist.data.images.decode`, grey ones stay. Other
+    numbers are kept as they are. Leave out augmentation and normalisation: encoders and learners bring their own, and a
+    stochastic pool would be scored on other images than it is labelled by.
 
     >>> from_torch("pairs", [(np.zeros(2), 0), (np.ones(2), 1)]).classes
     ('0', '1')
@@ -88,15 +91,18 @@ def _read(part: MapStyle, i: int, key: str) -> tuple[npt.NDArray[Any], int]:
     elif isinstance(item, tuple | list):
         item, label = (*item, None)[:2]
     try:
-        number = UNLABELLED if label is None else int(label)
+        number = UNLABELLED if label is None else index(label)  # not `int`, which makes a class of 0.7
     except (TypeError, ValueError):
         raise DataError(f"{key}: expected the label to be a class number, got {label!r}.") from None
-    return _image(item), number
+    try:
+        return _image(item), number
+    except Refused as refusal:
+        raise DataError(f"{key}: {refusal}.") from None
 
 
 def _image(item: Any) -> npt.NDArray[Any]:
     if isinstance(item, Image.Image):
-        return np.asarray(item if item.mode in ("L", "RGB") else item.convert("RGB"))
+        return np.asarray(item if item.mode in ("L", "RGB") else as_rgb(item))
     array = np.asarray(item)
     is_tensor = hasattr(item, "numel")
     if is_tensor and array.dtype == np.uint8 and array.ndim == 3 and array.shape[0] in (1, 3):

@@ -107,11 +107,13 @@ def _read(name: str, reader: str, root: str | None, download: bool, files: str) 
     kind = getattr(torchvision.datasets, reader)
     try:
         parts = [_part(kind, folder, train, download) for train in (True, False)]
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+    except (RuntimeError, OSError, ValueError, EOFError, LookupError, AssertionError) as error:  # as it checks headers
+        problem = str(error) or "damaged"
         raise DataError(
-            f"dataset {name!r}: expected {files} in the folder {folder}, each as published ({error}). Fetch them from "
-            f"{_source(kind)}, or let it be done: {{ name = {name!r}, download = true }}. Another folder is named by "
-            f"--data-root, by the environment variable {ROOT}, or by the setting root."
+            f"dataset {name!r}: expected {files} in the folder {folder}, each as published ({problem}). Fetch them "
+            f"from {_source(kind)}, or let it be done: {name}(download=True) on the command line, {{ name = "
+            f'"{name}", download = true }} in a study. Another folder is named by --data-root, by the environment '
+            f"variable {ROOT}, or by the setting root."
         ) from error
     (x_pool, y_pool, classes), (x_test, y_test, _) = parts
     return from_arrays(

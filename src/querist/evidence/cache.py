@@ -97,11 +97,12 @@ class FolderCache(Cache):
 
     def _made_meanwhile(self, address: str, key: object, rows: int) -> AnyArray | None:
         """Return the entry if whoever held the lock has made it."""
-        if (self.folder / f"{address}.json").exists():
+        array, part = (folder / f"{address}.npy" for folder in (self.folder, self.folder / "parts"))
+        # Who was killed between the sidecar and the array has left a part: that is no damage.
+        if (self.folder / f"{address}.json").exists() and (array.exists() or not part.exists()):
             try:
                 return _read(self.folder, address, key, rows)
             except DAMAGE as error:
-                array = self.folder / f"{address}.npy"
                 log.warning("cache entry %s is damaged (%s); it is made again", array, error)
         return None
 
@@ -116,9 +117,12 @@ class FolderCache(Cache):
             for block in _checked(missing, rows, part.done, part.kind):
                 part.append(block)
             try:
-                sidecar.unlink(missing_ok=True)  # a damaged entry's must not stand beside the new array
+                array.unlink(missing_ok=True)  # a damaged entry's must not stand beside the new sidecar
             except OSError as error:
-                refuse_write(sidecar, error)
+                refuse_write(array, error)
+            # The sidecar comes first: until the array has taken its place, the part is there to go on from.
+            record = {"format": FORMAT, "key": key, **part.described()}
+            write_bytes(sidecar, json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode())
             part.finish(array)
         except DataError:
             part.discard()  # what broke its promise once is not to be built upon
@@ -129,19 +133,11 @@ class FolderCache(Cache):
             raise
         finally:
             part.close()
-        record = {"format": FORMAT, "key": key, **_described(array)}
-        write_bytes(sidecar, json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode())
 
 
 def open_cache(folder: str | Path | None) -> Cache:
     """Return the cache in a folder, or one in memory if there is none."""
     return MemoryCache() if folder is None else FolderCache(folder)
-
-
-def _described(array: Path) -> dict[str, object]:
-    """Return what a sidecar says about the file of an array."""
-    opened = np.load(array, mmap_mode="r", allow_pickle=False)
-    return {"dtype": opened.dtype.str, "shape": list(opened.shape), "bytes": array.stat().st_size}
 
 
 def _read(folder: Path, address: str, key: object, rows: int) -> AnyArray:

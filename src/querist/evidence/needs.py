@@ -218,8 +218,13 @@ class Labels(Need[LabelArray]):
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Need[Callable[[Array], Array]]):
-    """The last layer as a function: embeddings ``(m, d)`` to logits ``(m, c)``."""
+    """The last layer as a function: rows of its input ``(m, d)`` to logits ``(m, c)``.
 
+    ``space`` says what the rows are: the task model's embeddings, or unit rows of the session's frozen features, which
+    a learner that trains a backbone cannot judge.
+    """
+
+    space: Literal["embeddings", "features"] = "embeddings"
     __str__ = Need.__str__
 
     def check(self, value: Callable[[Array], Array], ids: Ids, c: int) -> Callable[[Array], Array]:

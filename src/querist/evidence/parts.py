@@ -122,16 +122,22 @@ class Part:
         Raises:
             StoreError: it cannot be written; what was recorded before stays.
         """
-        if self._file is None or self._kind is None or not self.done:
+        if self._file is None or not self.done:
             return
         self._sync(self._file)
-        dtype, shape = self._kind
         record = {
-            "format": FORMAT, "key": self._key, "dtype": dtype.str, "shape": [self._rows, *shape],
-            "done": self.done, "bytes": self._size, "digest": self._state.hexdigest(),
+            "format": FORMAT, "key": self._key, **self.described(),
+            "done": self.done, "digest": self._state.hexdigest(),
         }  # fmt: skip
         write_bytes(self._record, json.dumps(record, indent=1, sort_keys=True, allow_nan=False).encode())
         self._recorded = time.monotonic()
+
+    def described(self) -> dict[str, object]:
+        """Return dtype and shape of the whole array, and how many bytes there are so far, as JSON values."""
+        if self._kind is None:
+            raise ValueError("an array of no rows was described")
+        dtype, shape = self._kind
+        return {"dtype": dtype.str, "shape": [self._rows, *shape], "bytes": self._size}
 
     def finish(self, target: Path) -> None:
         """Move the array, which has all its rows now, to its place.
@@ -144,9 +150,9 @@ class Part:
         self._sync(self._file)
         self.close()
         try:
-            # First, for a record without its array would look like damage.
-            self._record.unlink(missing_ok=True)
             self._path.replace(target)
+            # Last, for until then it is what another process would go on from.
+            self._record.unlink(missing_ok=True)
             sync_folder(target.parent)
         except OSError as error:
             refuse_write(target, error)

@@ -1,5 +1,6 @@
 """What a batch is known to be worth: what it adds, next to the most that any other batch of its size could add."""
 
+from math import floor
 from typing import NamedTuple
 
 
@@ -30,7 +31,8 @@ class Certificate(NamedTuple):
     def __str__(self) -> str:
         gains = f"gains were estimated from {self.references} of {self.rows} rows; " if self.sampled else ""
         sure = f" with {self.confidence:.0%} confidence" if self.sampled else ""
-        return f"{gains}the batch adds at least {self.share:.1%} of what the best one of its size could add{sure}"
+        share = floor(1000 * self.share) / 10  # rounded down, for it is a bound
+        return f"{gains}the batch adds at least {share:.1f}% of what the best one of its size could add{sure}"
 
 
 def most_possible(added: float, left: float, b: int) -> float:

@@ -11,6 +11,7 @@ from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels import pairs
 from querist.kernels.jit import dense
 from querist.kernels.workers import each_block
+from querist.progress import tell
 
 LISTED = 2**24
 """Entries after which no more lists are kept of what would still cover a row better; 12 bytes each."""
@@ -20,6 +21,9 @@ STRETCH = 2**25
 
 SHARE = 16 * pairs.LANES
 """Rows that one thread brings up to date in one go."""
+
+COMPARING = "comparing rows"
+"""What a pass over all pairs of rows is called when it tells its progress."""
 
 
 def stretch(N: int) -> int:
@@ -121,7 +125,7 @@ class Coverage:
             pairs.first_gains(self._x, self._weight_N, self.best_N, *similarity, block.start, block.stop, own_N)
             self._gather(own_N)
 
-        each_block(first_gains, N, stretch(N))
+        each_block(first_gains, N, stretch(N), what=COMPARING)
 
     def largest_gains(self, open_N: Bools, b: int) -> float:
         """Return the sum of the `b` largest gains of open rows: no `b` of them add more together."""
@@ -144,6 +148,7 @@ class Coverage:
             open_N[row] = False
             picked.append(row)
             gain.append(int(self.gain_N[row]))
+            tell("picking", len(picked), b)
         return np.array(picked, np.intp), np.array(gain, np.float64) * self.unit
 
     def add(self, row: int, left: int) -> None:

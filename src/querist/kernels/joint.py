@@ -11,6 +11,7 @@ from querist.kernels.draws import mutual_information
 from querist.kernels.jit import jit
 from querist.kernels.scores import entropy
 from querist.kernels.workers import each_block
+from querist.progress import tell
 
 FLOOR = 1e-5
 """Nats: a gain below it counts as none, and once no row gains more the batch is completed by smallest hash."""
@@ -93,6 +94,7 @@ def joint_information(
         best = near[value == value.max()]
         rows[step], gain[step] = best[tie_n[best].argmin()], value.max()
         open_n[rows[step]] = False
+        tell("picking", step + 1, b)
     return rows, gain
 
 

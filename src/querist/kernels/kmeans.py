@@ -10,6 +10,7 @@ from querist.kernels.jit import dense, jit
 from querist.kernels.kmeans_lloyd import lloyd
 from querist.kernels.kmeans_starts import starts
 from querist.kernels.threads import single_threaded_blas
+from querist.progress import tell
 
 
 class Clusters(NamedTuple):
@@ -51,15 +52,17 @@ def kmeans(
     """
     x_N_d = dense(x_N_d)
 
-    def run() -> Clusters:
-        centres_k_d, label_N = lloyd(x_N_d, starts(x_N_d, k, generator), iterations)
+    def run(restart: int) -> Clusters:
+        start_k_d = starts(x_N_d, k, generator)
+        centres_k_d, label_N = lloyd(x_N_d, start_k_d, iterations, restart=restart, restarts=restarts)
         gap_N = np.empty(len(x_N_d))
         _own_gap(x_N_d, centres_k_d, label_N, gap_N)
         return Clusters(centres_k_d, label_N, gap_N)
 
-    best = run()
-    for _ in range(restarts - 1):
-        best = min(best, run(), key=lambda clusters: clusters.inertia)
+    best = run(0)
+    for restart in range(1, restarts):
+        best = min(best, run(restart), key=lambda clusters: clusters.inertia)
+    tell("clustering", restarts * iterations, restarts * iterations)
     return best
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from querist.arrays import Array, Rows
 from querist.kernels.jit import jit
 from querist.kernels.workers import each_block
+from querist.progress import tell
 
 BLOCK = 8192
 """Rows that one thread takes at a time."""
@@ -19,7 +20,9 @@ CROWDED = 0.5
 """From this share of pairs of rows and groups on, a block is multiplied as a whole instead of row by row."""
 
 
-def lloyd(x_N_d: Array, centres_k_d: Array, iterations: int) -> tuple[Array, Rows]:
+def lloyd(
+    x_N_d: Array, centres_k_d: Array, iterations: int, *, restart: int = 0, restarts: int = 1
+) -> tuple[Array, Rows]:
     """Return the centres after up to `iterations` updates, and the nearest centre of each row, ties by smallest number.
 
     The iterates are those of the plain algorithm; less is computed. Centres are put into groups once, and each row
@@ -35,9 +38,12 @@ def lloyd(x_N_d: Array, centres_k_d: Array, iterations: int) -> tuple[Array, Row
         x_N_d: points, as `dense` makes them.
         centres_k_d: where to start, float64.
         iterations: the most updates of the centres.
+        restart: which one this is of `restarts`, for those who hear of the progress.
+        restarts: see there.
     """
     search = _Search(x_N_d, centres_k_d)
-    for _ in range(iterations):
+    for iteration in range(iterations):
+        tell("clustering", restart * iterations + iteration, restarts * iterations)
         if not search.assign(centres_k_d):
             return centres_k_d, search.label_N
         total_k_d, count_k = np.zeros_like(centres_k_d), np.zeros(len(centres_k_d))

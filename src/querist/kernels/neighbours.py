@@ -51,7 +51,7 @@ def nearest_neighbours(x_N_d: Array, k: int) -> tuple[npt.NDArray[np.int64], Arr
     if k == 0:
         return indices_N_k, distance_N_k
     search = _Search(x_N_d, k)
-    each_block(search.meet_later, N, TILE)
+    each_block(search.meet_later, N, TILE, what="comparing rows")
     each_block(lambda block: search.rank(block, indices_N_k[block], distance_N_k[block]), N, TILE)
     return indices_N_k, distance_N_k
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from querist.arrays import Array, Bools, Hashes, Labels, Rows
 from querist.kernels import pairs
-from querist.kernels.coverage import stretch
+from querist.kernels.coverage import COMPARING, stretch
 from querist.kernels.jit import dense, jit
 from querist.kernels.workers import each_block
 
@@ -58,7 +58,7 @@ def radius_graph(x_N_d: Array, delta: float, *, most: int | None = None) -> Radi
                 _count_ends(one[:count], other[:count], degree_N)
         ends[block.start] = own
 
-    each_block(search, N, stretch(N))
+    each_block(search, N, stretch(N), what=COMPARING)
     if most is not None and found > most:
         return None
     indptr = np.append(0, np.cumsum(degree_N))

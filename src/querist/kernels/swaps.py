@@ -7,6 +7,7 @@ from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels import pairs
 from querist.kernels.coverage import Coverage, Similarity, closeness
 from querist.kernels.jit import dense
+from querist.progress import tell
 
 
 def k_medoids(
@@ -64,6 +65,7 @@ def _improve(coverage: Coverage, nearest: "_Nearest", fixed: int, open_N: Bools,
             unchanged = 0
         else:
             unchanged += 1
+        tell("swapping", unchanged, k - fixed)  # falls back with every swap that helps
         slot = slot + 1 if slot + 1 < k else fixed
 
 

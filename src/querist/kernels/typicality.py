@@ -8,6 +8,7 @@ import numpy as np
 from querist.arrays import Array, Bools, Hashes, Rows
 from querist.kernels.jit import dense, jit
 from querist.kernels.workers import each_block
+from querist.progress import tell
 
 BLOCK = 256
 """Members of a cluster compared with all others at a time."""
@@ -100,6 +101,7 @@ def typical_rows(
         best = int(np.lexsort((tie_N[rows], -typical))[0])
         picked.append(int(rows[best]))
         utility.append(float(typical[best]))
+        tell("picking", len(picked), b)
         if len(rows) > 1:
             queue.append((labelled + 1, size, tie, np.delete(rows, best)))
             if resort:

@@ -80,6 +80,8 @@ class Scratch(Recipe, Learner):
     def offers(self, need: Need[Any]) -> Offer | str:
         """Offer what one pass over the rows gives; draws only with dropout."""
         match need:
+            case Head(space="features"):
+                return "its head judges embeddings of its own, no frozen features; space = 'embeddings' or 'auto' fits."
             case Probs() | Logits() | Embeddings() | Gradients() | Head():
                 return Offer("one pass for all of them together")
             case Draws():

@@ -1,10 +1,13 @@
 """The desk where a session's evidence is planned and gathered: its book, its features, its learner."""
 
+from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from querist.arrays import Ids
+from querist.errors import UnmetNeedError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Neighbours, Past, Sealed
 from querist.evidence.plan import Plan, plan
@@ -14,6 +17,7 @@ from querist.labels.book import Book
 from querist.labels.events import QUERY
 from querist.labels.oracle import Query, SimulatedOracle
 from querist.learners.base import Learner
+from querist.learners.frozen import FrozenLearner
 from querist.registry import describe
 from querist.session.neighbours import NeighbourSource
 from querist.session.setting import NO_TARGETS, Setting
@@ -27,9 +31,16 @@ class Desk:
         setting: dataset and frozen features.
         learner: whose models provide outputs.
         book: the labels bought so far; read when evidence is gathered, not before.
+
+    Raises:
+        UnmetNeedError: the learner reads the features of an encoder that is not the setting's.
     """
 
     def __init__(self, setting: Setting, learner: Learner, book: Book) -> None:
+        for part in _on_features(learner):
+            # Now, and not in the first fit: by then somebody has labelled.
+            if isinstance(refusal := setting.offers(part.features), str):
+                raise UnmetNeedError(f"learner {describe(part)['name']!r} reads {part.features}, but {refusal}")
         self._setting, self._book = setting, book
         self._learner = LearnerSource(learner)
         self._neighbours = NeighbourSource(setting)
@@ -145,3 +156,12 @@ class NoModel:
             "there is no model before the first labels. Start with a strategy that needs none, such as "
             "'random', 'typiclust' or 'k_center_greedy'."
         )
+
+
+def _on_features(learner: Learner) -> Iterator[FrozenLearner]:
+    """Yield the learners on frozen features among a learner and those it is made of."""
+    if isinstance(learner, FrozenLearner):
+        yield learner
+    for field in fields(learner):  # pyright: ignore[reportArgumentType]
+        if isinstance(value := getattr(learner, field.name), Learner):
+            yield from _on_features(value)

@@ -14,6 +14,7 @@ from querist.encoders.base import Encoder
 from querist.errors import BudgetError, EditedStudyError, LeakError, UnmetNeedError
 from querist.evidence.evidence import Evidence
 from querist.evidence.provider import Fit, Model
+from querist.kernels.certificate import Certificate
 from querist.labels.book import Book
 from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated, Event, Opened
 from querist.labels.ledger import Ledger, MemoryLedger
@@ -42,6 +43,9 @@ class Machine:
     """Yields jobs towards a goal and takes their results; everything it knows is a replay of its ledger.
 
     `Session` documents the arguments.
+
+    Attributes:
+        certificate: how good the last query chosen here is, if its strategy can say; no part of the ledger.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Machine:
         self.seed = seed if isinstance(seed, Seed) else Seed(seed).child(self.setting.dataset.name)
         self.repeat, self.validation = repeat, validation
         self.timings: list[Timing] = []
+        self.certificate: Certificate | None = None
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.book = Book.replay(self.ledger)
         self._desk = Desk(self.setting, self.learner, self.book)
@@ -207,6 +212,7 @@ class Machine:
         outside = ~np.isin(selection.ids, self.setting.dataset.pool)
         if outside.any():
             raise LeakError(f"a selection has ids outside the pool: {some(selection.ids[outside])}.")
+        self.certificate = selection.certificate
         self._append(
             Asked(
                 round=state.round,

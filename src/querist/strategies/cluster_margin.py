@@ -74,7 +74,7 @@ class ClusterMargin(Strategy):
         margin_n, tie_n = scores.margin(ev[Probs()]), key.hash(ev.candidates)
         rows = top_b(margin_n, tie_n, min(len(margin_n), ceil(self.oversampling * b)))
         group, size_g = np.unique(self._clusters(ev, key)[rows], return_inverse=True, return_counts=True)[1:]
-        # Clusters of one size come in the order of a hash, that of their first member in the order of ids.
+        # Clusters of one size come in the order of a hash of their number, which follows the ids of their first rows.
         tie_g = key.child("clusters").hash(np.arange(len(size_g)))
         turn_g = np.empty(len(size_g), np.intp)
         turn_g[np.lexsort((tie_g, size_g))] = np.arange(len(size_g))

@@ -54,7 +54,7 @@ class DropQuery(KMeansStrategy):
     space: Literal["auto", "features", "embeddings"] = "auto"
     iterations: int = 100
     restarts: int = 1
-    needs: ClassVar = (Features(), Head())
+    needs: ClassVar = (Features(), Head(space="features"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +65,7 @@ class DropQuery(KMeansStrategy):
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         if not state.has_model:
             return (Features(),)
-        return (Embeddings(), Head()) if self.space == "embeddings" else self.needs
+        return (Embeddings(), self._head) if self.space == "embeddings" else self.needs
 
     def reason(self, utility: float) -> str:
         if utility > 0:
@@ -75,9 +75,9 @@ class DropQuery(KMeansStrategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         x_n_d = ev[Embeddings() if Embeddings() in ev.needs else Features()]
         rows = np.arange(len(x_n_d))
-        if Head() in ev.needs:
+        if self._head in ev.needs:
             v_n = contradictions(
-                ev[Head()], x_n_d, ev.candidates, self.passes, self.rho, key, shared=self.masks == "shared"
+                ev[self._head], x_n_d, ev.candidates, self.passes, self.rho, key, shared=self.masks == "shared"
             )
             rows = disputed(v_n, self.passes, self.enough * b)
         x_m_d, found = x_n_d[rows], min(b, len(rows))
@@ -92,6 +92,10 @@ class DropQuery(KMeansStrategy):
         rest = np.setdiff1d(np.arange(len(x_n_d)), picked)
         drawn = rest[np.argsort(key.child("rest").hash(ev.candidates[rest]))][: b - found]
         return Picks(np.append(picked, drawn), np.append(utility, np.zeros(len(drawn))))
+
+    @property
+    def _head(self) -> Head:
+        return Head(space="embeddings" if self.space == "embeddings" else "features")
 
 
 def contradictions(

@@ -18,8 +18,8 @@ class MaxHerding(Covering):
     """Wants the row that most raises the mean coverage of the pool by what is labelled or picked.
 
     Identity: ``gain(x) = mean_n max(0, k(n, x) - max_(s in L u S) k(n, s))``, ``k = exp(-|f_n - f_x|^2 / sigma^2)`` on
-    unit-norm features. Up to `limit` rows nothing is
-    subsampled. With a kernel that is 1 within a radius and 0 beyond it is `prob_cover`.
+    unit-norm features. Up to `limit` rows nothing is subsampled. With a kernel that is 1 within a radius and 0 beyond
+    it is `prob_cover`.
 
     Attributes:
         sigma: width of the kernel.

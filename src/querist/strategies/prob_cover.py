@@ -38,7 +38,7 @@ DEGREE = 512
 class ProbCover(Covering):
     """Wants the row whose ball holds the most rows that no ball around anything labelled or picked holds yet.
 
-    Identity: ``gain(x) = #{n: |f_n - f_x| < delta} `` over rows n outside all balls so far, on unit-norm features;
+    Identity: ``gain(x) = #{n: |f_n - f_x| < delta}`` over rows n outside all balls so far, on unit-norm features;
     `max_herding` with a top-hat kernel. Very sensitive to the radius, and made for very small budgets: once all is
     covered, the rest of the batch is farthest-first.
 

@@ -1,6 +1,7 @@
 """Random sampling, the baseline of every comparison."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Random(Strategy):
 def without_round(key: Key) -> Key:
     """Return the key at the same address without the steps ``"round", t``: one key for all rounds of a session."""
     path = key.seed.path
-    if "round" not in path:
-        return key
-    at = path.index("round")
-    return Key(Seed(key.seed.entropy, path[:at] + path[at + 2 :]))
+    for at, (step, number) in enumerate(pairwise(path)):
+        if step == "round" and isinstance(number, int):  # a dataset may be called "round" too
+            return Key(Seed(key.seed.entropy, path[:at] + path[at + 2 :]))
+    return key

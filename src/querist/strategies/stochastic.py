@@ -25,6 +25,7 @@ SLACK = 2e-3
 @register(
     "stochastic",
     cite="Kirsch et al., TMLR 2023",
+    aliases=("power_bald", "power_entropy", "power_margin"),
     presets={
         "paper": {"form": "power", "beta": 1.0},
         "power_bald": {"base": "bald", "form": "power"},

@@ -6,7 +6,8 @@ from itertools import product
 from typing import Any
 
 from querist.data.dataset import Dataset
-from querist.encoders.base import encoders
+from querist.encoders.base import Encoder, encoders
+from querist.encoders.weights import weights_file
 from querist.errors import SpecError
 from querist.learners.base import Learner, learners
 from querist.registry import describe, digest
@@ -15,6 +16,8 @@ from querist.strategies.base import Strategy, flags_of, resolved, strategies
 from querist.studies.spec import BudgetTable, Component, GridTable, StudySpec, collect
 
 ONE_SHOT = "one_shot"
+FILES = {"path", "weights"}
+"""Settings of encoders that name a file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,26 +70,33 @@ def build_arms(spec: StudySpec, dataset: Dataset | None, options: Mapping[str, A
     grid = {name: choices for name, choices in spec.grid if choices}
     choices = {name: grid.get(name, [getattr(spec.study, name)]) for name in GridTable.model_fields}
     settings: dict[str, Setting] = {}
+    # Once per choice and not per arm: to learn that weights cannot be downloaded may take seconds.
+    encoded = [
+        collect(("study.features", lambda s=features: _setting(settings, dataset, s, spec, options)))
+        for features in choices["features"]
+    ]
     arms: list[Arm] = []
     mistakes: list[str] = []
-    for learner_spec, features, initial_spec in product(
-        *(choices[name] for name in ("learner", "features", "initial"))
-    ):
-        varied = {"learner": learner_spec, "features": features, "initial": initial_spec}
+    for learner_spec, (found, missing), initial_spec in product(choices["learner"], encoded, choices["initial"]):
         for i, strategy_spec in enumerate(spec.study.strategy):
             where = f"study.strategy[{i}]" if len(spec.study.strategy) > 1 else "study.strategy"
             built, wrong = collect(
                 ("study.learner", lambda s=learner_spec: learners.build(s, "study.learner")),
                 (where, lambda s=strategy_spec, w=where: strategies.build(s, w)),
                 ("study.initial", lambda s=initial_spec: _initial(s, spec, dataset)),
-                ("study.features", lambda s=features: _setting(settings, dataset, s, spec, options)),
             )
+            wrong += missing
             mistakes += [mistake for mistake in wrong if mistake not in mistakes]
             if wrong or dataset is None:
                 continue
-            learner, strategy, (initial, (counts, following)), setting = built
+            (learner, strategy, (initial, (counts, following))), (setting,) = built, found
             strategy = resolved(strategy, learner.trains_backbone)
-            name = _arm_name(strategy, {k: v for k, v in varied.items() if k in grid})
+            words = {
+                "learner": _word(learner_spec),
+                "features": _encoder_word(setting.encoder),
+                "initial": _word(initial_spec),
+            }
+            name = " | ".join([compact(describe(strategy), strategy), *(f"{k}={words[k]}" for k in words if k in grid)])
             arms.append(
                 Arm(
                     name=name, setting=setting, learner=learner, strategy=strategy, initial=initial,
@@ -124,6 +134,7 @@ def _setting(
 ) -> Setting | None:
     encoder_spec = features if isinstance(features, str) or "name" in features else _encoder_table(features)
     encoder = encoders.build(encoder_spec, "study.features")
+    encoder.identity()  # whoever runs the study asks for it too: weights that cannot be had are a mistake of the study
     if dataset is None:
         return None
     key = digest(describe(encoder))
@@ -161,21 +172,25 @@ def _count(name: str, value: object) -> int | None:
     raise SpecError(f"study.initial: expected a {name} of at least 1, got {value!r}.")
 
 
-def _arm_name(strategy: Strategy, varied: Mapping[str, Component]) -> str:
-    words = [compact(describe(strategy), strategy)]
-    return " | ".join([*words, *(f"{k}={_word(v)}" for k, v in varied.items())])
-
-
-def compact(described: Mapping[str, Any], strategy: Strategy) -> str:
+def compact(described: Mapping[str, Any], component: Strategy | Encoder) -> str:
     """Return a component as a composition that leaves defaults out: ``stochastic(margin, beta=2.0)``."""
     parts: list[str] = []
     for key, value in described.items():
-        default = getattr(type(strategy), key, None)
+        default = getattr(type(component), key, None)
         if key in ("name", "revision", "space") or value == default:
             continue
-        nested = getattr(strategy, key, None)
+        nested = getattr(component, key, None)
         parts.append(compact(value, nested) if isinstance(nested, Strategy) else f"{key}={value}")
     return f"{described['name']}({', '.join(parts)})" if parts else str(described["name"])
+
+
+def _encoder_word(encoder: Encoder) -> str:
+    """Return an encoder as a composition in which a file of weights has its name, for its place is a machine's own."""
+    described = describe(encoder)
+    for setting in FILES & described.keys():
+        if isinstance(path := described[setting], str):
+            described[setting] = weights_file(path, f"encoder {described['name']}").stem
+    return compact(described, encoder)
 
 
 def _word(value: Component) -> str:

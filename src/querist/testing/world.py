@@ -178,8 +178,8 @@ class FakeWorld:
             case Features(encoder=encoder, normalise=normalise):
                 f = x if encoder is None else _product(x, self._rng("encoder", encoder).normal(size=(self.d, self.d)))
                 return (_unit(f) if normalise else f).astype(np.float32)
-            case Neighbours(k=k):
-                return _neighbourhood(_unit(x), k)
+            case Neighbours(k=k, features=features):
+                return _neighbourhood(self.value(features, ids), k)
             case Gradients():
                 return Factors(self._residual(rows, ids), x)
             case Labels():
@@ -241,7 +241,7 @@ def _expit(x: Array) -> Array:
 
 
 def _neighbourhood(x_n_d: Array, k: int) -> Neighbourhood:
-    n = len(x_n_d)
+    n, x_n_d = len(x_n_d), x_n_d.astype(np.float64)
     k = min(k, max(n - 1, 0))
     indices, distances = np.empty((n, k), np.int64), np.empty((n, k))
     for i in range(n):

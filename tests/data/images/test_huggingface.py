@@ -106,6 +106,38 @@ def test_broken_images_are_set_aside_with_their_reason(tmp_path):
         assert word in reason
 
 
+@pytest.mark.parametrize("labels", [["b", "a", None], [1, 0, None]])
+def test_labels_are_names_or_numbers(labels, tmp_path):
+    write(tmp_path / "x.parquet", [encoded(image) for image in TRAIN[:3]], labels)
+    data = datasets.build({"name": "huggingface", "path": str(tmp_path), "image": "photo", "classes": ("a", "b")})
+    assert data.labels.unseal().tolist() == [1, 0, -1]
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.7], [True, False], ["a", "cat"]])
+def test_labels_that_are_no_classes_are_refused(labels, tmp_path):
+    write(tmp_path / "x.parquet", [encoded(image) for image in TRAIN[:2]], labels)
+    with pytest.raises(DataError, match=r"expected labels to be all integers|has the label 'cat'"):
+        datasets.build({"name": "huggingface", "path": str(tmp_path), "image": "photo", "classes": ("a", "b")})
+
+
+@pytest.mark.parametrize("column", [[{"data": b"x"}], [{"bytes": "text"}], [b"bytes"]])
+def test_a_column_of_something_else_is_no_column_of_images(column, tmp_path):
+    pq.write_table(pa.table({"image": column, "label": [0]}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="expected a column 'image' of encoded images, got the columns image"):
+        datasets.build({"name": "huggingface", "path": str(tmp_path), "classes": ("a", "b")})
+
+
+def test_looking_at_images_leaves_the_filters_of_warnings_alone(tmp_path, monkeypatch):
+    """Several threads look at once, and the filters belong to all of them."""
+    write(tmp_path / "x.parquet", [encoded(image) for image in TRAIN[:2]], [0, 1])
+    data = datasets.build({"name": "huggingface", "path": str(tmp_path), "image": "photo"})
+    assert data.picture is not None
+    with monkeypatch.context() as patch:
+        patch.setattr("warnings.catch_warnings", lambda: pytest.fail("the filters were changed"))
+        shown = data.picture(1)
+    assert np.array_equal(shown, TRAIN[1])
+
+
 def test_the_fingerprint_is_that_of_the_bytes(tmp_path):
     prints = []
     for name, first in (("one", TRAIN[0]), ("two", TRAIN[0]), ("three", TRAIN[2])):

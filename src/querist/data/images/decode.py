@@ -150,7 +150,7 @@ def _check_sums(data: bytes) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     turn = _TURNS.get(_orientation(image))
-    image = _as_rgb(image)
+    image = as_rgb(image)
     return image if turn is None else image.transpose(turn)
 
 
@@ -163,7 +163,12 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded image in the mode RGB, by the rules of `opened`.
+
+    Raises:
+        Refused: pixels without a rule.
+    """
     mode = image.mode
     if mode == "F":
         return _grey(np.asarray(image), 1.0, "floating-point")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from querist.arrays import Ids, SealedArray
-from querist.data.columns import SPLIT_NAMES, UNLABELLED, class_numbers, draw_test
+from querist.data.columns import SPLIT_NAMES, class_numbers, draw_test
 from querist.data.dataset import Dataset, SetAside, register
 from querist.data.images.decode import Pixels, Refused, decode, strictly
 from querist.data.images.prints import square
@@ -42,19 +42,19 @@ def huggingface(
     Args:
         path: a folder written by ``save_to_disk``, a folder of Parquet files, or one Parquet file.
         image: column of encoded images.
-        label: column of class numbers; where it is missing, nothing is labelled.
+        label: column of class numbers or names; where it is missing, nothing is labelled.
         classes: class names in order, if the dataset does not name them.
         size: side of the items, squares cut from the middle; encoders and people see the images as they are.
         test_share: share of the labelled pool to draw as test split, if there is none.
         split_seed: seed of that draw.
 
     Raises:
-        DataError: no such files, no such column, or no image that can be read.
+        DataError: no such files, no such column, labels that are no classes, or no image that can be read.
     """
     source = Path(path)
     parts = [(split, table(file, (image, label))) for split, file in _files(source)]
     for _, part in parts:
-        if image not in part.column_names or not pa.types.is_struct(part.schema.field(image).type):
+        if image not in part.column_names or not _is_encoded(part.schema.field(image).type):
             raise DataError(
                 f"{source}: expected a column {image!r} of encoded images, got the columns "
                 f"{', '.join(f'{f.name} ({f.type})' for f in part.schema)}. Name it: image='...'."
@@ -65,13 +65,13 @@ def huggingface(
     kept, hashes, aside = _readable(columns, places, names)
     if not kept:
         raise DataError(f"{source}: none of {len(places)} images can be read; the first: {aside[0].reason}.")
-    numbers = [
-        UNLABELLED if value is None else value
+    labels = [
+        value
         for _, part in parts
         for value in (part.column(label).to_pylist() if label in part.column_names else [None] * len(part))
     ]
     y, declared = class_numbers(
-        np.array(numbers, dtype=np.int64)[kept], len(kept), classes or _class_names(parts[0][1], label), str(source)
+        [labels[i] for i in kept], len(kept), classes or _class_names(parts[0][1], label), str(source)
     )
     split = np.array([SPLITS.index(SPLIT_NAMES[parts[places[i][0]][0]]) for i in kept], dtype=np.int8)
     if test_share is not None:
@@ -115,8 +115,7 @@ class EncodedImages:
     def picture(self, item: int) -> Pixels:
         """Return an item in its own size, ``(h, w, 3)``."""
         part, row = self._places[item]
-        with strictly():
-            return decode(_bytes(self._columns[part], row))
+        return decode(_bytes(self._columns[part], row))
 
 
 def table(file: Path, columns: Sequence[str]) -> pa.Table:
@@ -190,6 +189,14 @@ def _bytes(column: Any, row: int) -> bytes:
     if data is None:
         raise Refused("no image: the row holds no bytes (a dataset of paths cannot be read from elsewhere)")
     return data
+
+
+def _is_encoded(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds encoded images, as the library's feature `Image` stores them."""
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    inner = kind.field("bytes").type
+    return pa.types.is_binary(inner) or pa.types.is_large_binary(inner) or pa.types.is_null(inner)
 
 
 def _class_names(part: pa.Table, label: str) -> tuple[str, ...] | None:
