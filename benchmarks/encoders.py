@@ -22,7 +22,7 @@ from measure import alternate
 from querist.arrays import Array
 from querist.data.dataset import Dataset
 from querist.encoders.base import encoders
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 from querist.evidence.view import View
 from querist.seeds import Seed
 
@@ -82,7 +82,7 @@ def _others(net: Any, data: Dataset, size: int) -> Array:
     done = []
     with torch.inference_mode():
         for part in View(data, data.pool[:IMAGES]).stream(BATCH):
-            images = np.stack([square(image, size) for image in part.images()])
+            images = np.stack([squash(image, size) for image in part.images()])
             done.append(net.features(torch.tensor(images).permute(0, 3, 1, 2) / 127.5 - 1).numpy())
     return np.concatenate(done)
 

@@ -19,7 +19,7 @@ from querist.cli.main import main
 from querist.data.images import ingest, prints
 from querist.encoders import default
 from querist.encoders.handcrafted import describe_image
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 
 N = 30
 
@@ -62,7 +62,7 @@ class TestFiles:
         assert len({row["key"] for row in table}) == N
         for row, features in zip(table, x, strict=True):
             image = np.asarray(Image.open(tmp_path / row["path"]))
-            np.testing.assert_allclose(features, describe_image(square(image, 64)), atol=2e-3)
+            np.testing.assert_allclose(features, describe_image(squash(image, 64)), atol=2e-3)
         assert answer["encoder"] == {"name": "handcrafted", "size": 64}
         assert answer["encoded"] == N
         assert answer["per_second"] > 0

@@ -11,7 +11,7 @@ import pytest
 from querist.data.memory import from_arrays
 from querist.encoders.backbone import Backbone
 from querist.encoders.base import encoders
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 from querist.errors import DataError, MissingExtraError, SpecError
 from querist.evidence.view import View
 from querist.kernels.workers import workers
@@ -114,7 +114,7 @@ class TestAgainstConvolutionsWrittenOut:
     def test_images_are_resized_to_the_size(self, net):
         path, _ = net
         images = RNG.integers(0, 256, (4, 30, 17, 3), dtype=np.uint8)
-        squares = np.stack([square(image, 9) for image in images])
+        squares = np.stack([squash(image, 9) for image in images])
         assert (encode(path, images, size=9) == encode(path, squares, size=9)).all()
 
     def test_neither_threads_nor_the_torch_setting_change_a_bit(self, net):
@@ -173,7 +173,7 @@ def test_the_real_nets_against_another_reader(name, size):
     path = FOLDER / "backbones" / filename
     images = RNG.integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
     images[1] = 255
-    x = np.stack([square(image, size) for image in images]).transpose(0, 3, 1, 2) / np.float32(127.5) - 1
+    x = np.stack([squash(image, size) for image in images]).transpose(0, 3, 1, 2) / np.float32(127.5) - 1
     with torch.inference_mode():
         expected = getattr(other, name)(path).features(torch.tensor(x)).numpy()
     features = encode(str(path), images, size=size)
@@ -196,6 +196,13 @@ class TestIdentity:
         assert here != Backbone(path=path, size=96).identity()
         write_net(copy, SPEC[:1] + SPEC[-1:], [SHAPES[0], (3, 4, 1, 1)])
         assert here != Backbone(path=str(copy)).identity()
+
+    def test_a_variable_that_is_not_set(self, monkeypatch):
+        monkeypatch.delenv("NO_WEIGHTS", raising=False)
+        with pytest.raises(
+            DataError, match=r"at \$NO_WEIGHTS/x.npz, but there is none. An environment variable in it is"
+        ):
+            Backbone(path="$NO_WEIGHTS/x.npz").identity()
 
     def test_a_file_that_is_not_there(self, tmp_path):
         for use in (

@@ -7,7 +7,7 @@ from PIL import Image
 from querist.data.memory import from_arrays
 from querist.encoders.base import encoders
 from querist.encoders.handcrafted import DIMENSIONS, Handcrafted, describe_image
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 from querist.errors import DataError, SpecError
 from querist.evidence.view import View
 from querist.kernels.workers import workers
@@ -107,13 +107,13 @@ class TestAnyPicture:
 
     def test_pictures_are_resized_by_the_whole_and_smoothly(self):
         image = noise(90, 50, 3)
-        small = square(image, 32)
+        small = squash(image, 32)
         assert small.shape == (32, 32, 3)
         assert (small == np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))).all()
-        assert square(small, 32) is small
+        assert squash(small, 32) is small
         board = np.zeros((64, 64, 3), np.uint8)
         board[::2] = 255
-        assert np.ptp(square(board, 16)[2:-2]) < 10
+        assert np.ptp(squash(board, 16)[2:-2]) < 10
 
     def test_brightness_of_gradients_hardly_matters(self):
         image = noise(64, 64, 3) // 2

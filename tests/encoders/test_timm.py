@@ -150,8 +150,9 @@ class TestRefusals:
             encode(np.zeros((2, 8, 8), np.uint8), model=model, weights=str(tmp_path / "part.pth"))
 
     @pytest.mark.parametrize("name", ["net.safetensors", "net.pth"])
-    def test_files_that_are_none(self, tmp_path, name):
-        (tmp_path / name).write_bytes(b"nothing of the kind")
+    @pytest.mark.parametrize("content", [b"nothing of the kind", b"abcdefgh", b""])
+    def test_files_that_are_none(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=r"does not hold the weights of.*Expected a .safetensors file"):
             encode(np.zeros((2, 8, 8), np.uint8), model="test_vit.r160_in1k", weights=str(tmp_path / name))
 

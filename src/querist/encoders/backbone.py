@@ -11,7 +11,7 @@ from querist.arrays import Array
 from querist.encoders.base import Encoder, FittedEncoder, register
 from querist.encoders.inference import encode_images
 from querist.encoders.int8_chain import Layer, read_chain
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 from querist.encoders.weights import file_digest, weights_file
 from querist.errors import SpecError
 from querist.evidence.view import View
@@ -87,7 +87,7 @@ class FittedBackbone(FittedEncoder):
         ]
 
         def prepare(image: npt.NDArray[np.uint8]) -> Any:
-            pixels = torch.tensor(square(image, self.size)).permute(2, 0, 1)
+            pixels = torch.tensor(squash(image, self.size)).permute(2, 0, 1)
             return pixels.float() / 127.5 - 1
 
         def forward(images: Any) -> Any:

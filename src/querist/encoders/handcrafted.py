@@ -8,7 +8,7 @@ from PIL import Image
 
 from querist.arrays import Array
 from querist.encoders.base import Encoder, FittedEncoder, register
-from querist.encoders.resize import square
+from querist.encoders.resize import squash
 from querist.errors import SpecError
 from querist.evidence.view import View
 from querist.kernels.workers import each_block
@@ -77,7 +77,7 @@ class FittedHandcrafted(FittedEncoder):
         def work(block: slice) -> None:
             images = view.take(np.arange(block.start, block.stop)).images()
             for row, image in enumerate(images, start=block.start):
-                encoded[row] = describe_image(square(image, self.size))
+                encoded[row] = describe_image(squash(image, self.size))
 
         each_block(work, len(view), BLOCK)
         return encoded

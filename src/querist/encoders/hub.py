@@ -50,7 +50,7 @@ def find_on_hub(repository: str, filename: str) -> Path | str:
     try:
         return Path(hf_hub_download(repository, filename))
     except (HfHubHTTPError, OSError) as error:
-        return str(error).splitlines()[0]
+        return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def unreachable(address: str) -> str:

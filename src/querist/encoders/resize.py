@@ -1,11 +1,11 @@
-"""Images of any size as squares of one size."""
+"""Whole images of any size and shape as squares of one size."""
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 
-def square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def squash(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Return an RGB image ``(h, w, 3)`` as ``(side, side, 3)``, read-only or not.
 
     The whole picture is kept and its aspect ratio given up, since nobody knows where in a picture its content is.

@@ -166,7 +166,9 @@ def _loaded(model: str, file: Path, architecture: dict[str, Any]) -> Any:
     import torch
     from safetensors import SafetensorError
 
-    damage = (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
+    # What torch's reader of pickles raises on other bytes is not documented: these are what it was seen to raise.
+    damage = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, OSError, EOFError,
+              pickle.UnpicklingError, SafetensorError)  # fmt: skip
 
     def make(pretrained: bool) -> Any:
         overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if pretrained else None
@@ -177,7 +179,7 @@ def _loaded(model: str, file: Path, architecture: dict[str, Any]) -> Any:
     try:
         net = make(pretrained=True)
     except damage as error:
-        _refuse(model, file, str(error).splitlines()[0])
+        _refuse(model, file, (str(error) or type(error).__name__).splitlines()[0])
     # A file without a tensor leaves it as it was drawn, and timm does not mind: the classifier is always missing.
     drawn = dict(make(pretrained=False).named_parameters())
     absent = [

@@ -24,9 +24,10 @@ def weights_file(path: str, what: str) -> Path:
     resolved = Path(os.path.expandvars(path)).expanduser()
     if not resolved.is_file():
         shown = path if str(resolved) == path else f"{path} ({resolved})"
+        unset = "An environment variable in it is not set. " if "$" in str(resolved) else ""
         raise DataError(
-            f"{what}: expected a file of weights at {shown}, but there is none. Check the path; relative ones start "
-            f"at the working directory, {Path.cwd()}."
+            f"{what}: expected a file of weights at {shown}, but there is none. {unset}Check the path; "
+            f"relative ones start at the working directory, {Path.cwd()}."
         )
     return resolved
 
