@@ -67,7 +67,8 @@ def main() -> None:
         for workers in map(int, options.workers.split(",")):
             store = Path(folder) / f"killed-{workers}"
             store.mkdir()
-            shutil.copytree(cache, store / "cache")
+            if cache.is_dir():  # a net that is trained in every round has no frozen features
+                shutil.copytree(cache, store / "cache")
             moments = []
             for _ in range(options.kills):
                 process = start(options.study, store, workers)

@@ -40,7 +40,9 @@ def encode_images(
         part = view.take(np.arange(block.start, block.stop))
         with torch.inference_mode():  # a switch of the thread, so each thread turns it on
             images = torch.stack([prepare(image) for image in part.images()])
-            encoded[block] = forward(images).float().cpu().numpy()
+            # The shape of a batch decides the last bits, so the last one is as large as the others.
+            full = torch.cat([images, images.new_zeros(batch - len(images), *images.shape[1:])])
+            encoded[block] = forward(full)[: len(images)].float().cpu().numpy()
 
     with one_torch_thread():
         each_block(work, len(view), batch)
