@@ -30,8 +30,9 @@ def in_background(work: Callable[[], T]) -> T:
             outcome.append((None, error))
         finished.set()
 
-    Thread(target=copy_context().run, args=(run,), daemon=True).start()
     try:
+        # An interrupt may come before `start` returns, while the work has begun.
+        Thread(target=copy_context().run, args=(run,), daemon=True).start()
         # Not `join`: a thread whose join was interrupted may count as dead while it works.
         while not finished.wait(PATIENCE):
             pass
