@@ -138,6 +138,18 @@ def test_looking_at_images_leaves_the_filters_of_warnings_alone(tmp_path, monkey
     assert np.array_equal(shown, TRAIN[1])
 
 
+def test_near_copies_are_left_out_of_the_pool_on_demand(tmp_path):
+    smooth = np.asarray(Image.fromarray(RNG.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((80, 80)))
+    brighter = np.minimum(smooth.astype(int) + 9, 255).astype(np.uint8)
+    contents = [encoded(smooth), encoded(TRAIN[3]), encoded(brighter), encoded(smooth)]
+    write(tmp_path / "train.parquet", contents, [0, 1, 0, 0])
+    spec = {"name": "huggingface", "path": str(tmp_path), "image": "photo"}
+    assert datasets.build(spec).pool.tolist() == [0, 1, 2, 3]
+    data = datasets.build({**spec, "near_copies": "leave_out"})
+    assert data.pool.tolist() == [0, 1]
+    assert data.set_aside == (("train/2", "near copy of train/0"), ("train/3", "near copy of train/0"))
+
+
 def test_the_fingerprint_is_that_of_the_bytes(tmp_path):
     prints = []
     for name, first in (("one", TRAIN[0]), ("two", TRAIN[0]), ("three", TRAIN[2])):

@@ -117,8 +117,9 @@ class TestOtherDatasets:
         assert near_copies(data).pool == ((3, 1),)
         grey = from_arrays("grey", images[..., 1], [0, 1, 0, 1])
         assert near_copies(grey).pool == ((3, 1),)
-        with pytest.raises(DataError, match="this one has no paths"):
-            leave_out_near_copies(data)
+        left = leave_out_near_copies(data)
+        assert left.pool.tolist() == [0, 1, 2]
+        assert left.set_aside == (("arrays/3", "near copy of arrays/1"),)
 
     def test_no_pictures(self):
         with pytest.raises(DataError, match="no pictures"):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from querist.arrays import Ids, SealedArray
 from querist.data.columns import SPLIT_NAMES, class_numbers, draw_test
 from querist.data.dataset import Dataset, SetAside, register
 from querist.data.images.decode import Pixels, Refused, decode, strictly
+from querist.data.images.near import leave_out_near_copies
 from querist.data.images.prints import square
 from querist.data.manifest import POOL, SPLITS, TEST, Manifest
 from querist.data.memory import content_digest
@@ -30,6 +31,7 @@ def huggingface(
     label: str = "label",
     classes: tuple[str, ...] | None = None,
     size: int = 64,
+    near_copies: Literal["keep", "leave_out"] = "keep",
     test_share: float | None = None,
     split_seed: int = 0,
 ) -> Dataset:
@@ -45,6 +47,7 @@ def huggingface(
         label: column of class numbers or names; where it is missing, nothing is labelled.
         classes: class names in order, if the dataset does not name them.
         size: side of the items, squares cut from the middle; encoders and people see the images as they are.
+        near_copies: ``"leave_out"`` takes pool items that look like an earlier one out of the pool and sets them aside.
         test_share: share of the labelled pool to draw as test split, if there is none.
         split_seed: seed of that draw.
 
@@ -79,7 +82,7 @@ def huggingface(
             raise DataError(f"{source}: there is a test split already; leave out test_share.")
         split = draw_test(split, y, test_share, split_seed, str(source))
     items = EncodedImages(columns, [places[i] for i in kept], hashes, size)
-    return Dataset(
+    dataset = Dataset(
         manifest=Manifest(source.stem, tuple(names[i] for i in kept), split, declared),
         items=items,
         labels=SealedArray(y),
@@ -87,6 +90,7 @@ def huggingface(
         picture=items.picture,
         set_aside=tuple(aside),
     )
+    return leave_out_near_copies(dataset) if near_copies == "leave_out" else dataset
 
 
 class EncodedImages:

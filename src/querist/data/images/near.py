@@ -59,21 +59,19 @@ def leave_out_near_copies(dataset: Dataset) -> Dataset:
 
     Likeness to test items changes nothing, since it would make the pool depend on them; a warning tells of it.
     """
-    if dataset.paths is None:
-        raise DataError(f"{dataset.name}: near copies are left out of datasets of files; this one has no paths.")
-    found = near_copies(dataset)
+    found, named = near_copies(dataset), dataset.paths or dataset.manifest.keys
     if found.leaks:
         item, test = found.leaks[0]
         log.warning(
             "%s: %d items of the pool look like test or validation items, e.g. %s like %s; results on these flatter.",
-            dataset.name, len(found.leaks), dataset.paths[item], dataset.paths[test],
+            dataset.name, len(found.leaks), named[item], named[test],
         )  # fmt: skip
     if not found.pool:
         return dataset
     split = dataset.manifest.split.copy()
     split[[item for item, _ in found.pool]] = SPLITS.index(LEFT_OUT)
     manifest = Manifest(dataset.name, dataset.manifest.keys, split, dataset.classes)
-    aside = [SetAside(dataset.paths[item], f"near copy of {dataset.paths[of]}") for item, of in found.pool]
+    aside = [SetAside(named[item], f"near copy of {named[of]}") for item, of in found.pool]
     return replace(dataset, manifest=manifest, set_aside=tuple(sorted([*dataset.set_aside, *aside])))
 
 
