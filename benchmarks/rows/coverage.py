@@ -77,22 +77,19 @@ def facility_location() -> list[Row]:
     N, d, b = scaled(10_000, 800), 64, scaled(1000, 10)
     x, _ = points(N, d)
     cover(x[:500], cosine(), 5)
-    calls = {"querist": lambda: cover(x, cosine(), b).rows}
-    if ALONE:
-        calls |= {
-            "apricot": lambda: apricot(x, b),
-            "submodlib": lambda: submodlib(x, b),
-            "naive numpy, lazy": lambda: naive_facility(x, b),
-        }
+    calls = {
+        "querist": lambda: cover(x, cosine(), b).rows,
+        "apricot": lambda: apricot(x, b),
+        "submodlib": lambda: submodlib(x, b),
+        "naive numpy, lazy": lambda: naive_facility(x, b),
+    }
     found = alternate(calls)
     reached = {name: facility_value(x, m.result) for name, m in found.items()}
-    goals = []
-    if ALONE:
-        goals = [times(found, "apricot", 3.5), times(found, "submodlib", 10)]
-        goals += [
-            at_least(0.999, f"times the objective of {who}", reached["querist"] / reached[who])
-            for who in ("apricot", "submodlib")
-        ]
+    goals = [times(found, "apricot", 3.5), times(found, "submodlib", 10)]
+    goals += [
+        at_least(0.999, f"times the objective of {who}", reached["querist"] / reached[who])
+        for who in ("apricot", "submodlib")
+    ]
     return [
         table(
             "facility_location", f"{N} x {d}, b={b}", found, limit=(PASS, half_pass(N, d)), goals=goals,

@@ -19,8 +19,11 @@ LISTED = 2**24
 STRETCH = 2**25
 """Pairs that one thread looks at in one go."""
 
-SHARE = 16 * pairs.LANES
+SHARE = 4 * pairs.LANES
 """Rows that one thread brings up to date in one go."""
+
+AFRESH = 0.3
+"""Share of risen rows from which all gains are summed afresh: that looks at every pair once, and no more than once."""
 
 COMPARING = "comparing rows"
 """What a pass over all pairs of rows is called when it tells its progress."""
@@ -115,14 +118,21 @@ class Coverage:
             self.best_N[rows] = value
 
         counted = np.flatnonzero(self._weight_N > 0.0)
-        if 2 * len(counted) < N:
+        self._is_sampled = 2 * len(counted) < N
+        if self._is_sampled:
             # From all as well covered as can be, where nothing gains, to where they are.
             self.move(counted, np.rint(self._weight_N[counted]), self.best_N[counted])
-            return
+        else:
+            self._sum_gains()
+
+    def _sum_gains(self) -> None:
+        """Sum the gains of all rows from nothing. Sums are exact, so the outcome is that of any number of moves."""
+        N = len(self._x)
+        self.gain_N[:] = 0
 
         def first_gains(block: slice) -> None:
             own_N = np.zeros(N, np.int64)
-            pairs.first_gains(self._x, self._weight_N, self.best_N, *similarity, block.start, block.stop, own_N)
+            pairs.first_gains(self._x, self._weight_N, self.best_N, *self._similarity, block.start, block.stop, own_N)
             self._gather(own_N)
 
         each_block(first_gains, N, stretch(N), what=COMPARING)
@@ -156,6 +166,9 @@ class Coverage:
         rows, new = self.risen(row, self.best_N)
         old = self.best_N[rows]
         self.best_N[rows] = new
+        if len(rows) > AFRESH * len(self._x) and not self._is_sampled:
+            self._sum_gains()
+            return
         listed = self._lists.listed(rows)
         self._lists.walk(rows[listed], old[listed], new[listed], self.gain_N)
         rows, old, new = rows[~listed], old[~listed], new[~listed]
