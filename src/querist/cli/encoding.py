@@ -18,7 +18,7 @@ from querist.arrays import Array, require_finite
 from querist.cli.background import in_background
 from querist.cli.output import bars, emit, err
 from querist.cli.picks import reasons_in_words, write_set_aside
-from querist.cli.sources import ENCODED, is_of_images, open_source, store_for
+from querist.cli.sources import ENCODED, StoreFolder, is_of_images, open_source, store_for
 from querist.data.dataset import Dataset
 from querist.data.manifest import SPLITS
 from querist.encoders.base import Encoder, encoders
@@ -61,14 +61,7 @@ def encode(
     precision: Annotated[
         Literal["float16", "float32"], typer.Option(help="How features are written; half precision is plenty.")
     ] = "float16",
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="QUERIST_STORE",
-            show_default=False,
-            help="Folder for what was computed, so that a killed command continues. Images: ./querist-store.",
-        ),
-    ] = None,
+    store: StoreFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Turn items into feature vectors, once.

@@ -11,6 +11,7 @@ from querist.cli.labels import read_labels
 from querist.cli.output import bars, emit, err, out
 from querist.cli.picks import reasons_in_words, table_of
 from querist.cli.selection import AUTO, Order, Selected, carry_out
+from querist.cli.sources import StoreFolder
 
 INTERRUPTED = 130
 """The exit status that shells give to a command that was stopped by Ctrl-C."""
@@ -62,14 +63,7 @@ def select(
     map: Annotated[  # noqa: A002 - the name of the option
         Literal["pca", "umap", "none"], typer.Option(help="The map on the contact sheet; umap needs the extra umap.")
     ] = "pca",
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="QUERIST_STORE",
-            show_default=False,
-            help="Folder for what was computed, so that a killed command continues. Images: ./querist-store.",
-        ),
-    ] = None,
+    store: StoreFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Pick what to label next.

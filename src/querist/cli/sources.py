@@ -3,14 +3,25 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+import typer
 
 from querist.data.columnfiles import read_csv, read_parquet
 from querist.data.dataset import Dataset, datasets
 from querist.data.images.ingest import cache_folder
 from querist.errors import UndeclaredClassesError, UnknownNameError, UsageError
+
+StoreFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="QUERIST_STORE",
+        show_default=False,
+        help="Folder for what was computed, so that a killed command continues. Images: ./querist-store.",
+    ),
+]
 
 ARRAYS = {".npz": "npz", ".npy": "npy"}
 LISTS = (".csv", ".parquet", ".pq", ".jsonl")
