@@ -51,7 +51,6 @@ GOOD = [
     (Logits(), X - 3),
     (Draws(k=2), [P, P]),
     (Draws(k=2), np.stack([P, P])),
-    (Refit(subsets=2), [P, P]),
     (Embeddings(), X),
     (Features(), np.zeros((3, 7))),
     (Neighbours(k=1), GRAPH),
@@ -80,7 +79,6 @@ BAD = [
     (Draws(k=2), [P], "at least 2 members"),
     (Draws(k=2), [P, P[:2]], r"draws\[1\] of \(3, 2\)"),
     (Draws(k=2), [spoiled(P, 2.0), P], r"draws\[0\]: 1 of 3 rows are not probabilities"),
-    (Refit(), [P, spoiled(P, np.nan)], r"draws\[1\]"),
     (Embeddings(), np.ones(3), "embeddings"),
     (Embeddings(), spoiled(X, np.nan), "embeddings: 1 of 3"),
     (Features(), X[:2], "features of 3 rows"),
@@ -175,6 +173,8 @@ def test_cutting_is_taking_rows(need, rows):
         assert need.cut(value, rows) is value
         return
     parts = need.cut(value, rows)
+    if isinstance(need, Refit):
+        parts, value = parts(np.arange(3)), value(np.arange(3))
     pairs = zip(parts, value, strict=True) if isinstance(value, tuple | list) else [(parts, value)]
     for part, whole in pairs:
         assert np.array_equal(part, whole[rows])
@@ -228,3 +228,13 @@ def test_fingerprints_tell_values_apart():
     values = [P, P.astype(np.float32), P.T.copy(), [P], [P, P], Factors(P, X), X, spoiled(P, [0.2, 0.8])]
     assert len({fingerprint(v) for v in values}) == len(values)
     assert fingerprint(P) == fingerprint(P.copy())
+
+
+def test_a_refit_checks_whatever_it_returns():
+    rows = np.array([1])
+    good = Refit().check(lambda fitted: P if fitted is rows else P[:1], IDS, 2)
+    np.testing.assert_array_equal(good(rows), P)
+    np.testing.assert_array_equal(Refit().cut(good, np.array([2, 0]))(rows), P[[2, 0]])
+    for bad, words in ((spoiled(P, np.nan), "ids 20"), (P[:2], r"\(3, 2\)")):
+        with pytest.raises(DataError, match=words):
+            Refit().check(lambda _fitted, value=bad: value, IDS, 2)(rows)

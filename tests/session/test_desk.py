@@ -20,7 +20,6 @@ from querist.evidence.needs import (
     Neighbours,
     Previous,
     Probs,
-    Refit,
     Sealed,
 )
 from querist.labels.book import Book
@@ -136,7 +135,6 @@ def test_a_variation_of_an_oracle_is_no_oracle_until_it_is_registered_as_one(mak
         (Neighbours(k=3, encoder="dino"), "neighbours: the features of this session are made by 'pixels'"),
         (Neighbours(k=3, frame="targets"), "no targets"),
         (Previous(need=Probs()), "keeps Labels and History only"),
-        (Refit(subsets=3), "FakeLearner"),
         (Aux(helper="vaal"), "FakeLearner"),
         *((need, "no targets") for need in (Probs(frame="targets"), Features(frame="targets"))),
     ],

@@ -280,13 +280,21 @@ class History(Need[Past]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refit(Need[Sequence[Array]]):
-    """Probabilities ``(n, c)`` of heads refitted on `subsets` random subsets of the labelled set."""
+class Refit(Need[Callable[[Rows], Array]]):
+    """The learner fitted again on a part of the labelled rows, as a function.
 
-    subsets: int = 5
+    It takes rows of the frame ``labelled``, ``(m,)`` with ``m >= 1``, and returns the class probabilities ``(n, c)`` of
+    all rows of the need's frame under the learner fitted on those alone. Every call is a fit, so this is for learners
+    that take milliseconds. What is held out of a fit, and what a fit on fewer labels would have said, both come of it.
+    """
+
     __str__ = Need.__str__
-    check = Draws.check  # pyright: ignore[reportAssignmentType]
-    cut = Draws.cut  # pyright: ignore[reportAssignmentType]
+
+    def check(self, value: Callable[[Rows], Array], ids: Ids, c: int) -> Callable[[Rows], Array]:
+        return lambda rows: _probable_rows(value(rows), ids, "probabilities of a head fitted again", c)
+
+    def cut(self, value: Callable[[Rows], Array], rows: Rows) -> Callable[[Rows], Array]:
+        return lambda fitted: value(fitted)[rows]
 
 
 @dataclass(frozen=True, kw_only=True)

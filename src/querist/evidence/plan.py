@@ -33,13 +33,14 @@ class Plan:
         return [need for need, chosen in self.sources.items() if chosen is source]
 
 
-def plan(who: str, needs: Iterable[Need[Any]], sources: Sequence[Source]) -> Plan:
+def plan(who: str, needs: Iterable[Need[Any]], sources: Sequence[Source], wants: Iterable[Need[Any]] = ()) -> Plan:
     """Return which source meets each need; the first that offers does.
 
     Args:
         who: the strategy, for the message.
         needs: what it declared for the present state.
         sources: in order of preference.
+        wants: what it can do without; those nobody offers are left out.
 
     Raises:
         UnmetNeedError: lists every unmet need with the reason each source gave.
@@ -58,4 +59,8 @@ def plan(who: str, needs: Iterable[Need[Any]], sources: Sequence[Source]) -> Pla
             refusals += [f"  {need}", *(f"    - {reason}" for reason in reasons)]
     if refusals:
         raise UnmetNeedError("\n".join([f"{who} needs evidence that nothing here provides:", *refusals]))
+    for want in wants:
+        offering = (source for source in sources if isinstance(source.offers(want), Offer))
+        if (source := next(offering, None)) is not None:
+            chosen.setdefault(want, source)
     return Plan(chosen)

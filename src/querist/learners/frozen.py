@@ -39,7 +39,7 @@ _REASONS: dict[type[Need[Any]], str] = {
     Gradients: "it is not fitted by a gradient of a last layer; the learner 'linear' is.",
     Head: "it has no linear last layer; the learner 'linear' has one.",
     InputGradients: "frozen features have no path back to the input; a learner that trains a backbone has.",
-    Refit: "it is fitted on the whole labelled set only.",
+    Refit: "the session fits a learner again, not the learner itself.",
     PretrainTrace: "statistics of a pre-training come from the encoder that was pre-trained.",
     Aux: "helpers of a strategy are trained beside a backbone; it has none.",
     Features: "features come from the encoder of the session, not from the learner.",

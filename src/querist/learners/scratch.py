@@ -211,6 +211,6 @@ def _why_not(need: Need[Any]) -> str:
 
 _REASONS: dict[type[Need[Any]], str] = {
     InputGradients: "this learner computes no gradients with respect to images; Gradients of the last layer it has.",
-    Refit: "a net is trained on the whole labelled set only; a committee of it has members on resamples.",
+    Refit: "training a net again and again takes too long for a query; a committee of it has members on resamples.",
     Aux: "no helper of a strategy is trained beside this net.",
 }

@@ -9,7 +9,7 @@ import numpy as np
 from querist.arrays import Ids
 from querist.errors import UnmetNeedError
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Neighbours, Past, Sealed
+from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Neighbours, Past, Refit, Sealed
 from querist.evidence.plan import Plan, plan
 from querist.evidence.provider import Model, Offer
 from querist.evidence.view import View
@@ -19,7 +19,9 @@ from querist.labels.oracle import Query, SimulatedOracle
 from querist.learners.base import Learner
 from querist.learners.frozen import FrozenLearner
 from querist.registry import describe
+from querist.seeds import Seed
 from querist.session.neighbours import NeighbourSource
+from querist.session.refit import RefitSource
 from querist.session.setting import NO_TARGETS, Setting
 from querist.strategies.base import State, Strategy, card_of, flags_of
 
@@ -44,7 +46,8 @@ class Desk:
         self._setting, self._book = setting, book
         self._learner = LearnerSource(learner)
         self._neighbours = NeighbourSource(setting)
-        self._plans: dict[tuple[Strategy, tuple[Need[Any], ...], bool], Plan] = {}
+        self._refits = RefitSource(learner)
+        self._plans: dict[tuple[Any, ...], Plan] = {}
 
     def plan(self, strategy: Strategy, state: State) -> Plan:
         """Return the plan of a strategy in a state.
@@ -52,21 +55,22 @@ class Desk:
         Raises:
             UnmetNeedError: nothing here provides a need; says why, source by source.
         """
-        needs = strategy.needs_at(state)
-        entry = (strategy, needs, state.has_model)
+        needs, wants = strategy.needs_at(state), strategy.wants_at(state)
+        entry = (strategy, needs, wants, state.has_model)
         if entry not in self._plans:
             books = BookSource(oracle="oracle" in flags_of(strategy))
             model = self._learner if state.has_model else NoModel()
-            sources = [books, self._setting, self._neighbours, model]
-            self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, sources)
+            again = self._refits if state.has_model else NoModel()
+            sources = [books, self._setting, self._neighbours, again, model]
+            self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, sources, wants)
         return self._plans[entry]
 
     def asks_the_learner(self, chosen: Plan) -> bool:
         """Return whether a plan needs a model."""
         return bool(chosen.met_by(self._learner))
 
-    def gather(self, chosen: Plan, model: Model | None, candidates: Ids) -> Evidence:
-        """Return the evidence about some candidates."""
+    def gather(self, chosen: Plan, model: Model | None, seed: Seed, candidates: Ids) -> Evidence:
+        """Return the evidence about some candidates; `seed` is that of the fit which made the model."""
         labelled, labels = self._book.known()
         frames: dict[Frame, Ids] = {"candidates": candidates, "labelled": labelled}
         values: dict[Need[Any], Any] = {}
@@ -79,6 +83,9 @@ class Desk:
                 values[need] = self._setting.provide(need, ids)
             elif isinstance(need, Neighbours):
                 values[need] = self._neighbours.provide(need, ids)
+            elif isinstance(need, Refit):
+                bought, rows = self._setting.view(labelled, labels), self._setting.view(ids)
+                values[need] = self._refits.provide(bought, rows, seed)
             elif isinstance(source, BookSource):
                 values[need] = self._known(need, ids)
             elif model is not None:

@@ -156,7 +156,7 @@ class Machine:
         if self._model is None and (untested or self._desk.asks_the_learner(chosen)):
             return self._fit_job()
         if self._evidence is None:
-            gather = partial(self._desk.gather, chosen, self._model)
+            gather = partial(self._desk.gather, chosen, self._model, self._fit_seed)
             return EvidenceJob(gather, self.candidates, is_streamed(strategy, chosen.sources))
         b = self.validation - self.book.spent[VALIDATION] if purpose == VALIDATION else self._goal or 0
         where = (purpose,) if purpose != QUERY else ("round", state.round, "select", card_of(strategy).name)
@@ -188,10 +188,14 @@ class Machine:
             Fit(
                 labelled=self.setting.view(ids, labels),
                 pool=self.setting.view(self.candidates),
-                seed=self.seed.child("seed", self.repeat, "round", self.book.round, "fit"),
+                seed=self._fit_seed,
                 validation=self.setting.view(*held) if self.validation else None,
             ),
         )
+
+    @property
+    def _fit_seed(self) -> Seed:
+        return self.seed.child("seed", self.repeat, "round", self.book.round, "fit")
 
     def _audit(self, fit: Fit) -> None:
         """Refuse a model that was fitted on labels nobody was charged for."""

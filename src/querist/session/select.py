@@ -102,7 +102,7 @@ def select(
         round=0, n_labelled=len(taken), has_model=bool({"probs", "embeddings"} & arrays.keys()) or stack is not None
     )
     name = card_of(built).name
-    chosen = plan(f"strategy {name!r}", built.needs_at(state), [source])
+    chosen = plan(f"strategy {name!r}", built.needs_at(state), [source], built.wants_at(state))
     if c is None and any(isinstance(need, Labels) for need in chosen.sources):
         raise UsageError(f"strategy {name!r} needs labels, and the labels seen may lack a class: pass classes=C.")
     unlabelled = np.ones(n_all, np.bool_)

@@ -49,19 +49,45 @@ class Selection(NamedTuple):
     certificate: Certificate | None = None
 
 
+FAMILIES = (
+    "random and oracle", "uncertainty", "committee", "coverage", "hybrid", "submodular", "submodular information",
+    "wrapper", "cold start", "budget-adaptive", "auxiliary model", "adversarial", "graph diffusion",
+)  # fmt: skip
+"""What a strategy can be a kind of."""
+
+REGIMES = {
+    "VL": "no labels, or up to 2 per class",
+    "L": "up to 10 labels per class",
+    "M": "10 to 100 labels per class",
+    "H": "more than 100 labels per class",
+}
+"""Where a strategy is at home."""
+
+
 class Strategy(ABC):
     """A query strategy or an initial pool. Subclasses are frozen, keyword-only dataclasses.
 
-    ``needs`` is what it wants to know; a strategy whose needs are label-free can choose an initial pool.
+    ``needs`` is what it must know; a strategy whose needs are label-free can choose an initial pool. ``wants`` is what
+    it can do without, but uses where somebody offers it: it finds out by ``need in ev.needs``.
+
+    ``family`` is one of `FAMILIES`, ``regimes`` are those of `REGIMES` where it is at home. A docstring may have
+    paragraphs that begin with ``Use when:``, ``Avoid when:`` and ``Pitfalls:``; guides for people are made of them.
     """
 
     registry: ClassVar["Registry[Any]"]
     card: ClassVar[Card[Any]]
+    family: ClassVar[str] = ""
+    regimes: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[Need[Any], ...]] = ()
+    wants: ClassVar[tuple[Need[Any], ...]] = ()
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         """Return the needs in a given state; by default always the same."""
         return self.needs
+
+    def wants_at(self, state: State) -> tuple[Need[Any], ...]:
+        """Return the wants in a given state; by default none before there is a model."""
+        return self.wants if state.has_model else ()
 
     def reason(self, utility: float) -> str:
         """Return one sentence for people about a pick with this utility."""

@@ -58,6 +58,9 @@ class Stochastic(Strategy):
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         return self.base.needs_at(state)
 
+    def wants_at(self, state: State) -> tuple[Need[Any], ...]:
+        return self.base.wants_at(state)
+
     def reason(self, utility: float) -> str:
         return f"drawn at random, weighted by a score: {self.base.reason(utility) or f'{utility:.3g}'}"
 

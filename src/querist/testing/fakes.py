@@ -43,7 +43,7 @@ from querist.testing.world import FakeWorld, Kind, Numbering
 NEEDS: tuple[Need[Any], ...] = (
     Probs(), Logits(), Draws(k=4), Draws(k=4, coherent=True), Embeddings(), Features(), Features(normalise=False),
     Neighbours(k=5), Gradients(), Labels(), Head(), InputGradients(), PretrainTrace(), Previous(need=Probs()),
-    History(), Refit(subsets=3), Aux(helper="fake"), Sealed(),
+    History(), Refit(), Aux(helper="fake"), Sealed(),
 )  # fmt: skip
 """The whole vocabulary, one or two values of each need."""
 
@@ -66,7 +66,7 @@ def fake_evidence(
     outer products, draws are a committee of perturbed heads (so coherent), features are the embeddings as float32.
 
     Args:
-        what: a strategy (its needs after `labelled` labels, with a model unless there are none), or needs.
+        what: a strategy (its needs and wants after `labelled` labels, with a model unless there are none), or needs.
         n: number of candidates.
         labelled: number of labelled rows.
         c: number of declared classes.
@@ -82,7 +82,7 @@ def fake_evidence(
     """
     if isinstance(what, Strategy):
         state = State(round=min(labelled, 1), n_labelled=labelled, has_model=labelled > 0)
-        needs: tuple[Need[Any], ...] = what.needs_at(state)
+        needs: tuple[Need[Any], ...] = (*what.needs_at(state), *what.wants_at(state))
     else:
         needs = (what,) if isinstance(what, Need) else tuple(what)
     world = FakeWorld(n=n, labelled=labelled, c=c, d=d, seed=Seed(seed), numbering=ids, kind=kind, dtype=dtype)

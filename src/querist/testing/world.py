@@ -171,8 +171,10 @@ class FakeWorld:
             case Logits():
                 shift = self._rng("shift").normal(size=(self.n + self.labelled, 1)) * 9 if self.kind == "shifted" else 0
                 return (self._logits(x) + (shift[rows] if self.kind == "shifted" else 0)).astype(self.dtype)  # pyright: ignore
-            case Draws(k=k) | Refit(subsets=k):
+            case Draws(k=k):
                 return [self._squash(self._logits(x, self._member(j))) for j in range(k)]
+            case Refit():
+                return lambda fitted: self._squash(self._logits(x, self._refitted(fitted)))
             case Embeddings():
                 return x
             case Features(encoder=encoder, normalise=normalise):
@@ -210,6 +212,12 @@ class FakeWorld:
 
     def _member(self, j: int) -> Array:
         return self.weight + 0.4 * self._rng("member", self.model, j).normal(size=self.weight.shape)
+
+    def _refitted(self, fitted: Rows) -> Array:
+        """``(d, c)``: a head that leans towards the class means of some labelled rows."""
+        x, y = self.items[self.n + fitted], self.truth[self.n + fitted]
+        means = np.stack([x[y == j].mean(axis=0) if (y == j).any() else np.zeros(self.d) for j in range(self.c)])
+        return self.weight + 0.05 * means.T
 
     def _squash(self, logits: Array) -> Array:
         if self.kind == "one_hot":
