@@ -92,10 +92,16 @@ class Watch:
     def play(self, *sizes: int) -> "Watch":
         """Buy so many labels, query by query, and test the last model."""
         for b in sizes:
-            self.work(b)
-            self.session.tell(self.oracle.answer(self.session.query))
+            self.buy(b)
         self.work(0)
         return self
+
+    def buy(self, b: int) -> None:
+        """Buy the labels of one query, in as many asks as it takes."""
+        finished = None
+        while finished is None:
+            self.work(b)
+            finished = self.session.tell(self.oracle.answer(self.session.query))
 
     def work(self, b: int) -> None:
         self.session.aim(b)
@@ -161,7 +167,9 @@ def record() -> Callable[..., Book]:
         session = Session(Setting(data, features), **{"seed": 0, **arguments})
         oracle = SimulatedOracle(data.labels, data.pool)
         for b in sizes:
-            session.tell(oracle.answer(session.ask(b)))
+            finished = None
+            while finished is None:  # a sequential strategy is asked item by item
+                finished = session.tell(oracle.answer(session.ask(b)))
         session.conclude()
         return session.book
 

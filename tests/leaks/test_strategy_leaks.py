@@ -92,16 +92,17 @@ def test_declares_what_only_an_oracle_knows(dataset, need):
         session(dataset, Wants())
 
 
-def test_declares_sealed_labels_from_the_second_round_on(dataset):
-    """It behaves while it is looked at, and asks for sealed labels later."""
+def test_declares_sealed_labels_from_the_third_round_on(dataset):
+    """It behaves while it is looked at, which are the first two rounds, and asks for sealed labels later."""
 
     @frozen
     class Patient(Margin):
         def needs_at(self, state: State):
-            return (*self.needs, Sealed()) if state.round >= 1 else self.needs
+            return (*self.needs, Sealed()) if state.round >= 2 else self.needs
 
     made = after_initial_pool(dataset, Patient())
-    made.tell(dict.fromkeys(made.ask(4).ids.tolist(), 0))
+    for _ in range(2):
+        made.tell(dict.fromkeys(made.ask(4).ids.tolist(), 0))
     with pytest.raises(UnmetNeedError, match="registered with the flag 'oracle'"):
         made.ask(4)
 

@@ -8,12 +8,15 @@ from querist.errors import DataError, LeakError, NeedError, SpecError, UnmetNeed
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Features, Gradients, Head, Logits, Probs
 from querist.evidence.provider import Fit, Offer
-from querist.kernels.inner import softmax
+from querist.kernels.centring import principal_rows
+from querist.kernels.inner import scores, softmax
+from querist.kernels.logistic import fit_logistic
 from querist.learners.base import learners
 from querist.learners.knn import KNN
 from querist.learners.linear import Linear
 from querist.registry import describe
 from querist.seeds import Seed
+from querist.session.setting import Setting
 from querist.testing.contract import LearnerContract
 from querist.testing.fakes import NEEDS, fake_dataset, fake_view
 
@@ -164,4 +167,24 @@ def test_c_must_be_positive(wrong):
 
 
 def test_it_is_built_and_described_by_name():
-    assert describe(learners.build({"name": "linear", "C": 5})) == {"name": "linear", "encoder": None, "C": 5.0}
+    assert describe(learners.build({"name": "linear", "C": 5})) == {
+        "name": "linear",
+        "encoder": None,
+        "C": 5.0,
+        "components": None,
+    }
+
+
+def test_principal_components_take_the_place_of_rows():
+    """The head on components is the plain head on a matrix of them, test rows included; drop_query's head it is not."""
+    setting = Setting(fake_dataset(90, d=9))
+    pool, y = setting.dataset.pool, setting.dataset.labels.unseal()
+    bought, rest = pool[:30], np.concatenate([pool[30:], setting.dataset.test])
+    job = Fit(labelled=setting.view(bought, y[bought]), pool=setting.view(rest), seed=Seed(0))
+    turned = principal_rows(setting.features[Features(frame="all")], pool, 4)
+    head = fit_logistic(turned[bought], y[bought], setting.dataset.c, 20.0)
+    p = Linear(components=4).fit(job).provide(Probs(), setting.view(rest))
+    np.testing.assert_array_equal(p, softmax(scores(turned[rest], head.coef) + head.intercept))
+    assert "principal components" in str(Linear(components=4).offers(Head(space="features")))
+    with pytest.raises(SpecError, match="components"):
+        Linear(components=0)

@@ -136,10 +136,14 @@ class Features(Need[Array]):
     """Outputs of a frozen encoder, ``(n, d)`` float32; unit rows unless ``normalise=False`` (zero rows stay zero).
 
     Rows that are not normalised may be float16, if that is what a caller has: they are not copied.
+
+    With ``components=k`` the rows are then seen from the mean of the pool, along its k leading principal axes at most,
+    all divided by the root of their mean squared length: no component that all rows share is left.
     """
 
     encoder: str | None = None
     normalise: bool = True
+    components: int | None = None
     __str__ = Need.__str__
 
     def check(self, value: Array, ids: Ids, c: int) -> Array:
@@ -267,7 +271,10 @@ class Previous(Need[Any]):
 
 @dataclass(frozen=True, kw_only=True)
 class History(Need[Past]):
-    """Past picks of this session with their utilities."""
+    """Past picks of this session with their utilities, query by query.
+
+    While a query is asked one by one, what was asked of it so far is the last entry.
+    """
 
     frame: Frame = "labelled"
     __str__ = Need.__str__

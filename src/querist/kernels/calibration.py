@@ -62,8 +62,8 @@ def best_temperature(p_n_c: Array, y_n: Labels, grid: Array) -> float:
 def likeliest_temperature(p_n_c: Array, y_n: Labels, grid: Array) -> float:
     """Return the temperature of `grid` at which the true classes are likeliest; of several the one nearest to 1.
 
-    Identity: the argmin over T of the mean of ``-log softmax(log p / T)[y]``. A row whose true class has the probability
-    0 would forbid every temperature and is left out: the model it is from never saw that class. Without rows, 1.
+    Identity: the argmin over T of the mean of ``-log softmax(log p / T)[y]``. A row whose true class has the
+    probability 0 would forbid every temperature and is left out: its model never saw that class. Without rows, 1.
 
     Args:
         p_n_c: probabilities of rows the model was not fitted on.

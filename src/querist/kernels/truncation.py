@@ -56,7 +56,7 @@ def certified_cover(
         centres: rows that cover already.
         open_N: rows that may be picked.
         tie_N: among equal gains the smallest wins.
-        b: number of picks.
+        b: number of picks, 0 or more.
         weight_N: how much each row counts, 0 or more; all alike by default.
         limit: with more rows than this, gains are estimated.
         sample_N: hashes that choose the sample; others than `tie_N`.
@@ -100,6 +100,6 @@ def _greedy(coverage: Coverage, open_N: Bools, tie_N: Hashes, b: int) -> tuple[R
     """Return picks, their gains, and what no choice of `b` open rows can add more than."""
     most = coverage.largest_gains(open_N, b)
     rows, gain = coverage.greedy(open_N, tie_N, b)
-    if len(rows) == b:
+    if b and len(rows) == b:
         coverage.add(int(rows[-1]), 0)
     return rows, gain, min(most, most_possible(float(gain.sum()), coverage.largest_gains(open_N, b), b))

@@ -8,8 +8,8 @@ import numpy as np
 
 from querist.arrays import Array, Ids, Labels
 from querist.errors import SpecError, UnmetNeedError
-from querist.evidence.needs import Factors, Gradients, Head, Logits, Need, Probs
-from querist.evidence.provider import Fit, Model
+from querist.evidence.needs import Factors, Features, Gradients, Head, Logits, Need, Probs
+from querist.evidence.provider import Fit, Model, Offer
 from querist.evidence.view import View
 from querist.kernels.inner import scores, softmax
 from querist.kernels.logistic import LinearHead, fit_logistic
@@ -38,14 +38,30 @@ class Linear(FrozenLearner):
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn.
+        components: how many principal components of the pool's unit rows it reads in place of the rows, see
+            `Features`; None reads the rows. Centred inputs of common length 1 suit features with a large common part.
     """
 
     provides: ClassVar[tuple[type[Need[Any]], ...]] = (Probs, Logits, Gradients, Head)
     C: float = 20.0
+    components: int | None = None
 
     def __post_init__(self) -> None:
+        if self.components is not None and self.components < 1:
+            raise SpecError(f"Expected components to be 1 or larger, or to be left out, got {self.components}.")
         if not 0 < self.C < np.inf:
             raise SpecError(f"Expected C to be positive and finite, got {self.C}.")
+
+    @property
+    def features(self) -> Features:
+        """What it reads of a view."""
+        return Features(encoder=self.encoder, components=self.components)
+
+    def offers(self, need: Need[Any]) -> Offer | str:
+        """Return an offer for what it provides, and the reason for any other need."""
+        if isinstance(need, Head) and self.components is not None:
+            return "its head reads principal components, not rows of features; leave components out."
+        return super().offers(need)
 
     def fit_many(self, jobs: Sequence[Fit]) -> list[Model]:
         """Return one model per job; independent fits, spread over the threads that `kernels.workers` allows."""
@@ -117,13 +133,17 @@ class LinearModel(ProbsModel):
     def gradients(self, view: View) -> Factors:
         """Return the factors of the loss gradient with respect to the coefficients.
 
-        The label is the true one on rows the model was fitted on, and its own most likely class, the first of equals,
-        on all others. The intercept has no part in it: the embeddings are the unit features themselves.
+        The label is the true one on rows the model was fitted on and on views that have labels, and its own most likely
+        class, the first of equals, on all others. The intercept has no part in it: the embeddings are the unit features
+        themselves.
         """
         x = view[self.features]
         residual = self.probs(x)
-        label = residual.argmax(axis=1)
-        known = np.isin(view.ids, self.ids)
-        label[known] = self.labels[np.searchsorted(self.ids, view.ids[known])]
+        if view.is_labelled:
+            label = view.labels
+        else:
+            label = residual.argmax(axis=1)
+            known = np.isin(view.ids, self.ids)
+            label[known] = self.labels[np.searchsorted(self.ids, view.ids[known])]
         residual[np.arange(len(x)), label] -= 1.0
         return Factors(residual, x)

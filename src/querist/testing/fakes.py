@@ -81,7 +81,8 @@ def fake_evidence(
         DataError: a need outside the vocabulary.
     """
     if isinstance(what, Strategy):
-        state = State(round=min(labelled, 1), n_labelled=labelled, has_model=labelled > 0)
+        # As many rounds as the history of the world has.
+        state = State(round=min(labelled, 3), n_labelled=labelled, has_model=labelled > 0, c=c)
         needs: tuple[Need[Any], ...] = (*what.needs_at(state), *what.wants_at(state))
     else:
         needs = (what,) if isinstance(what, Need) else tuple(what)

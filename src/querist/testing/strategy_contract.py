@@ -169,6 +169,7 @@ class StrategyContract(UnfriendlyRows):
             choose(strategy, plain, self.b, self.key()),
             choose(strategy, shifted, self.b, self.key()),
             "adding a constant to a row of logits, which leaves its probabilities alone, changed the picks",
+            exact=False,
         )
 
     # ---------------------------------------------------------------------------------------------------------- scores

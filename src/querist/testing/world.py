@@ -1,6 +1,6 @@
 """A world for tests: candidates, labelled rows and a linear model about them, from which any need can be read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -30,6 +30,7 @@ from querist.evidence.needs import (
     Refit,
     Sealed,
 )
+from querist.kernels.centring import principal_rows
 from querist.seeds import Seed
 
 Kind: TypeAlias = Literal[
@@ -177,6 +178,9 @@ class FakeWorld:
                 return lambda fitted: self._squash(self._logits(x, self._refitted(fitted)))
             case Embeddings():
                 return x
+            case Features(components=int(k)):
+                every = self.value(replace(need, components=None), self.ids)
+                return principal_rows(every, np.arange(len(every)), k)[rows]
             case Features(encoder=encoder, normalise=normalise):
                 f = x if encoder is None else _product(x, self._rng("encoder", encoder).normal(size=(self.d, self.d)))
                 return (_unit(f) if normalise else f).astype(np.float32)
