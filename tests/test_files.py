@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from querist import files
-from querist.errors import StoreError
-from querist.files import atomic_write, remove_leftovers, write_bytes
+from querist.errors import DataError, StoreError
+from querist.files import atomic_write, file_digest, remove_leftovers, require_file, write_bytes
 
 
 def names(folder):
@@ -117,3 +117,23 @@ def test_leftovers_go_when_they_are_a_day_old(tmp_path):
     assert names(tmp_path) == [".young.npy.1-ab.tmp", "kept.npy"]
     remove_leftovers(tmp_path / "none")
     remove_leftovers(tmp_path / "kept.npy")
+
+
+def test_a_file_is_found_through_variables_and_a_missing_one_is_explained(tmp_path, monkeypatch):
+    (tmp_path / "w").write_bytes(b"1")
+    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+    assert require_file("$WEIGHTS/w", "encoder x", "a file of weights") == tmp_path / "w"
+    with pytest.raises(DataError, match=r"encoder x: expected a file of weights at .*but there is none.*working dir"):
+        require_file("$WEIGHTS/none", "encoder x", "a file of weights")
+    with pytest.raises(DataError, match="An environment variable in it is not set"):
+        require_file("$NO_SUCH_VARIABLE/w", "encoder x", "a file of weights")
+
+
+def test_a_digest_follows_the_content_alone(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"content")
+    other.write_bytes(b"content")
+    assert file_digest(one) == file_digest(other)
+    other.write_bytes(b"Content")
+    assert file_digest(one) != file_digest(other)
+    assert len(file_digest(one)) == 32

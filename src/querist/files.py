@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, synced, renamed."""
+"""Files that are there whole or not at all: written beside their place, synced, renamed; and what a file holds."""
 
 import errno
 import os
@@ -6,13 +6,18 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from querist.errors import StoreError
+from querist.errors import DataError, StoreError
 
 LEFTOVER_SECONDS = 24 * 3600
 """Age from which a temporary file is taken for one of a killed process."""
+
+PIECE = 1 << 22
+"""Bytes of a file that are read at a time."""
 
 
 class AtomicFile:
@@ -106,3 +111,41 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def require_file(path: str, who: str, what: str) -> Path:
+    """Return the path of a file that is there, ``~`` and ``$VARIABLES`` resolved.
+
+    Args:
+        path: as the user wrote it.
+        who: wants it, for the error message, e.g. ``"encoder backbone"``.
+        what: it is, e.g. ``"a file of weights"``.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    resolved = Path(os.path.expandvars(path)).expanduser()
+    if not resolved.is_file():
+        shown = path if str(resolved) == path else f"{path} ({resolved})"
+        unset = "An environment variable in it is not set. " if "$" in str(resolved) else ""
+        raise DataError(
+            f"{who}: expected {what} at {shown}, but there is none. {unset}Check the path; "
+            f"relative ones start at the working directory, {Path.cwd()}."
+        )
+    return resolved
+
+
+def file_digest(path: Path) -> str:
+    """Return 32 hex characters that change with any byte of a file and do not depend on its name or place."""
+    state = path.stat()
+    return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _size: int, _changed: int) -> str:
+    # Size and time are there to forget a file that was replaced.
+    state = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            state.update(piece)
+    return state.hexdigest()

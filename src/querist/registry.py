@@ -203,6 +203,8 @@ class Registry(Generic[T]):
         raise ValueError("expected a name or name(setting=value)")
 
     def _value(self, node: ast.AST) -> object:
+        if isinstance(node, ast.List | ast.Tuple):
+            return [self._value(part) for part in node.elts]
         return self._node(node) if isinstance(node, ast.Name | ast.Call) else ast.literal_eval(node)
 
     @cached_property

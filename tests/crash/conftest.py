@@ -98,8 +98,8 @@ def tiny(items: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def small(items: Path) -> dict[str, Any]:
-    """A study of three arms and three pools, four checkpoints each."""
-    return document(items, "small", strategy=["random", "margin", "typiclust"], pools=3)
+    """A study of three arms and three pools, four checkpoints each: one asks item by item, one looks back a round."""
+    return document(items, "small", strategy=["random", "galaxy", "tod"], pools=3)
 
 
 @pytest.fixture(scope="session")

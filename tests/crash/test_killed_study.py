@@ -81,9 +81,10 @@ def test_the_undisturbed_study_asks_and_tests_once(calm, records):
     assert len(ledgers) == 9
     for data in ledgers:
         events = [json.loads(line) for line in data.splitlines()]
-        asked = [(e["round"], e["purpose"]) for e in events if e["event"] == "asked"]
+        asked = [(e["round"], e["purpose"]) for e in events if e["event"] == "asked" and not e.get("left")]
         assert asked == [(-1, "validation"), (-1, "initial"), (0, "query"), (1, "query"), (2, "query")]
         assert [e["checkpoint"] for e in events if e["event"] == "evaluated"] == [0, 1, 2, 3]
+    assert sum(data.count(b'"left":2') for data in ledgers) == 9, "no query of three items was asked one by one"
     done = [(step, count) for (_, _, step), count in steps_done(calm).items() if step in ("fit", "evaluate")]
     assert Counter(done) == {("fit", 1): 9 * 4, ("evaluate", 1): 9 * 4}
 

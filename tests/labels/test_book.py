@@ -158,6 +158,20 @@ def stories(draw):
     for step, purpose in enumerate(purposes):
         number = sum(p == QUERY for p in purposes[:step]) if purpose == QUERY else -1
         ids = tuple(next(fresh) for _ in range(draw(st.integers(1, 4))))
+        if purpose == QUERY and draw(st.booleans()):
+            before, asked = charged, len(ids)
+            if step == len(purposes) - 1:
+                asked = draw(st.integers(1, len(ids)))
+            for k, i in enumerate(ids[:asked]):
+                events.append(Asked(round=number, purpose=purpose, ids=(i,), left=len(ids) - k - 1))
+                if k == len(ids) - 1 and draw(st.booleans()):
+                    events.append(Evaluated(checkpoint=number, n_labels=before, metrics={}))
+                label = draw(st.integers(-1, 3))
+                charged += label >= 0
+                events.append(Answered(round=number, purpose=purpose, ids=(i,), labels=(label,)))
+            if asked < len(ids) and draw(st.booleans()):
+                events.pop()
+            continue
         events.append(Asked(round=number, purpose=purpose, ids=ids))
         if purpose == QUERY and draw(st.booleans()):
             events.append(Evaluated(checkpoint=number, n_labels=charged, metrics={}))
@@ -190,7 +204,16 @@ def test_what_can_be_adds_up(events):
     asked_ids = [i for e in events if isinstance(e, Asked) for i in e.ids]
     assert len(set(asked_ids)) == len(asked_ids)
     assert set(book.unanswered) == set(asked_ids) - book.labels.keys() - book.declined
-    assert (book.pending is None) == (not book.unanswered)
+    assert (book.pending is None) == (not book.unanswered and not book.due)
+    queries = {e.round for e in events if isinstance(e, Asked) and e.purpose == QUERY}
+    assert len(book.asked) == len(queries) + sum(e.purpose != QUERY for e in events if isinstance(e, Asked))
+    assert book.round == len(queries) - (book.pending is not None and book.pending.purpose == QUERY)
+    for t in queries:
+        later = {i for e in events if isinstance(e, Asked) and e.purpose == QUERY and e.round >= t for i in e.ids}
+        assert set(book.taken(before=t).tolist()) == (book.labels.keys() | book.declined) - later
+        parts = [book.known(v, before=t)[0].tolist() for v in (False, True)]
+        assert sorted(parts[0] + parts[1]) == sorted(book.labels.keys() - later)
+        assert book.count(before=t) == len(book.labels.keys() - later)
 
 
 @given(stories(), st.data())

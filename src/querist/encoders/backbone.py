@@ -12,11 +12,13 @@ from querist.encoders.base import Encoder, FittedEncoder, register
 from querist.encoders.inference import encode_images
 from querist.encoders.int8_chain import Layer, read_chain
 from querist.encoders.resize import squash
-from querist.encoders.weights import file_digest, weights_file
 from querist.errors import SpecError
 from querist.evidence.view import View
+from querist.files import file_digest, require_file
 from querist.registry import describe
 from querist.seeds import Seed
+
+WHO = "encoder backbone"
 
 
 @register("backbone", cite="Sandler et al., CVPR 2018; Howard et al., arXiv 1704.04861, 2017")
@@ -49,7 +51,7 @@ class Backbone(Encoder):
         Raises:
             DataError: there is no such file.
         """
-        weights = file_digest(weights_file(self.path, "encoder backbone"))
+        weights = file_digest(require_file(self.path, WHO, "a file of weights"))
         return {"name": describe(self)["name"], "weights": weights, "size": self.size}
 
     def fit(self, pool: View, seed: Seed) -> FittedEncoder:
@@ -59,8 +61,8 @@ class Backbone(Encoder):
             DataError: there is no such file, or it is of another format.
             MissingExtraError: torch is not installed.
         """
-        layers = read_chain(weights_file(self.path, "encoder backbone"))
-        extras.require("encoder backbone", "deep", "torch")
+        layers = read_chain(require_file(self.path, WHO, "a file of weights"))
+        extras.require(WHO, "deep", "torch")
         return FittedBackbone(layers, self.size, self.batch)
 
 

@@ -15,9 +15,9 @@ from querist.arrays import Array
 from querist.encoders.base import Encoder, FittedEncoder, register
 from querist.encoders.hub import hub_file
 from querist.encoders.inference import encode_images
-from querist.encoders.weights import file_digest, weights_file
 from querist.errors import DataError, SpecError, UnknownNameError
 from querist.evidence.view import View
+from querist.files import file_digest, require_file
 from querist.registry import describe
 from querist.seeds import Seed
 
@@ -103,7 +103,7 @@ class Timm(Encoder):
         """Return where the weights are."""
         config = self._config()
         if self.weights is not None:
-            return weights_file(self.weights, WHO)
+            return require_file(self.weights, WHO, "a file of weights")
         if not config.hf_hub_id:
             raise DataError(
                 f"{WHO}: timm has no weights of {self.model!r} on the hub. Name a local file in the setting 'weights', "

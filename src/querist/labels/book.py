@@ -9,7 +9,18 @@ import numpy as np
 
 from querist.arrays import Ids, Labels
 from querist.errors import LedgerError
-from querist.labels.events import DECLINED, PURPOSES, QUERY, VALIDATION, Answered, Asked, Evaluated, Event, Opened
+from querist.labels.events import (
+    DECLINED,
+    PURPOSES,
+    QUERY,
+    VALIDATION,
+    Answered,
+    Asked,
+    Evaluated,
+    Event,
+    Opened,
+    joined,
+)
 
 
 @dataclass
@@ -22,8 +33,8 @@ class Book:
         charged: id -> what its label was bought for, exactly one entry per label.
         spent: purpose -> number of labels charged.
         declined: ids the oracle would not label.
-        asked: sealed queries in order.
-        pending: the last query while it is not fully answered.
+        asked: sealed queries in order; one that is asked one by one is one query, as far as it is asked.
+        pending: the last query while it is not fully asked and answered.
         evaluations: checkpoint -> evaluation.
     """
 
@@ -55,6 +66,8 @@ class Book:
             case Opened():
                 self.spec = event.spec
             case Asked():
+                if self.pending is not None:
+                    event = joined(self.asked.pop(), event)
                 self.asked.append(event)
                 self.pending = event
             case Answered():
@@ -79,7 +92,14 @@ class Book:
     def _check_asked(self, event: Asked) -> None:
         name, count = f"the query of round {event.round} for {event.purpose!r}", len(event.ids)
         expected = self.round if event.purpose == QUERY else -1
-        _forbid(self.pending is not None, f"{name} was sealed while another one is unanswered.")
+        if self.pending is not None:
+            _forbid(not self.due, f"{name} was sealed while another one is unanswered.")
+            _forbid(
+                event.purpose != self.pending.purpose,
+                f"{name} came while {self.due} of {self.pending.purpose!r} were still to be asked one by one.",
+            )
+            _forbid(event.size != self.due, f"{name} has {event.size} items where {self.due} are still to be asked.")
+        _forbid(event.left < 0, f"{name} leaves {event.left} items.")
         _forbid(event.purpose not in PURPOSES, f"{name}: labels can be bought for {', '.join(PURPOSES)}.")
         _forbid(event.round != expected, f"{name} is out of turn, expected round {expected}.")
         _forbid(
@@ -109,10 +129,9 @@ class Book:
         name, pending = f"the test of checkpoint {event.checkpoint}", self.pending
         _forbid(event.checkpoint in self.evaluations, f"{name} was done before.")
         _forbid(event.checkpoint != (pending.round if pending else self.round), f"{name} is out of turn.")
-        _forbid(
-            event.n_labels != len(self.charged),
-            f"{name} counts {event.n_labels} labels where {len(self.charged)} are charged.",
-        )
+        _forbid(pending is not None and pending.left > 0, f"{name} came before its query was fully asked.")
+        count = self.count(before=event.checkpoint)
+        _forbid(event.n_labels != count, f"{name} counts {event.n_labels} labels where {count} were charged.")
 
     def _answer(self, event: Answered) -> None:
         for i, label in zip(event.ids, event.labels, strict=True):
@@ -122,7 +141,7 @@ class Book:
                 self.labels[i] = label
                 self.charged[i] = event.purpose
                 self.spent[event.purpose] += 1
-        if not self.unanswered:
+        if self.pending is not None and not self.pending.left and not self.unanswered:
             self.pending = None
 
     @property
@@ -133,18 +152,42 @@ class Book:
         return tuple(i for i in self.pending.ids if i not in self.labels and i not in self.declined)
 
     @property
+    def due(self) -> int:
+        """How many items of the pending query are still to be asked one by one; 0 while one waits for its answer."""
+        return 0 if self.pending is None or self.unanswered else self.pending.left
+
+    @property
     def round(self) -> int:
         """Number of the next query: how many were fully answered."""
         return sum(q.purpose == QUERY for q in self.asked) - (
             self.pending is not None and self.pending.purpose == QUERY
         )
 
-    def known(self, validation: bool = False) -> tuple[Ids, Labels]:
-        """Return ids, ascending, and their labels: those for training, or those of the validation set."""
-        ids = np.array(
-            sorted(i for i, why in self.charged.items() if (why == VALIDATION) == validation), dtype=np.int64
-        )
+    def known(self, validation: bool = False, *, before: int | None = None) -> tuple[Ids, Labels]:
+        """Return ids, ascending, and their labels: those for training, or those of the validation set.
+
+        Args:
+            validation: which of the two.
+            before: leave out what was bought by the query of this round and by later ones.
+        """
+        later = self._of_queries_from(before)
+        bought = (i for i, why in self.charged.items() if (why == VALIDATION) == validation and i not in later)
+        ids = np.array(sorted(bought), dtype=np.int64)
         return ids, np.array([self.labels[int(i)] for i in ids], dtype=np.int64)
+
+    def taken(self, *, before: int | None = None) -> Ids:
+        """Return the ids, in no order, that were answered or declined: no candidates any more."""
+        later = self._of_queries_from(before)
+        return np.array([i for i in (*self.labels, *self.declined) if i not in later], dtype=np.int64)
+
+    def count(self, *, before: int) -> int:
+        """Return how many labels were charged, whatever for, before the query of a round."""
+        return len(self.charged.keys() - self._of_queries_from(before))
+
+    def _of_queries_from(self, first: int | None) -> set[int]:
+        if first is None:
+            return set()
+        return {i for asked in self.asked if asked.purpose == QUERY and asked.round >= first for i in asked.ids}
 
 
 def _forbid(broken: bool, words: str) -> None:

@@ -3,6 +3,7 @@
 An event says what happened, never when or where: two runs of the same specification write the same bytes.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeAlias
@@ -29,7 +30,8 @@ class Opened:
 class Asked:
     """A query was sealed: from here on its ids cannot change.
 
-    ``round`` counts queries from 0; what is bought before the first model has round -1.
+    ``round`` counts queries from 0; what is bought before the first model has round -1. ``left`` is how many more items
+    the same query asks for one by one, each after the answer to the one before; what follows continues it (`joined`).
     """
 
     kind: ClassVar = "asked"
@@ -39,6 +41,12 @@ class Asked:
     utility: tuple[float, ...] | None = None
     propensity: tuple[float, ...] | None = None
     reasons: tuple[str, ...] = ()
+    left: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many items the query asks for, those to come included."""
+        return len(self.ids) + self.left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +76,34 @@ REQUIRED = {name: {f.name for f in fields(kind) if f.default is MISSING} for nam
 DECLINED = -1
 
 
+def joined(query: Asked, more: Asked) -> Asked:
+    """Return a query asked one by one with the next of its items; notes that some items have and others lack are NaN.
+
+    >>> first = Asked(round=0, purpose=QUERY, ids=(7,), left=1)
+    >>> joined(first, Asked(round=0, purpose=QUERY, ids=(3,), utility=(0.5,)))
+    Asked(round=0, purpose='query', ids=(7, 3), utility=(nan, 0.5), propensity=None, reasons=(), left=0)
+    """
+    parts = (query, more)
+
+    def numbers(name: str) -> tuple[float, ...] | None:
+        notes = [getattr(part, name) for part in parts]
+        if notes == [None, None]:
+            return None
+        return tuple(v for part, note in zip(parts, notes, strict=True) for v in note or (math.nan,) * len(part.ids))
+
+    reasons = tuple(word for part in parts for word in part.reasons or ("",) * len(part.ids))
+    return Asked(
+        round=query.round, purpose=query.purpose, ids=query.ids + more.ids, utility=numbers("utility"),
+        propensity=numbers("propensity"), reasons=reasons if any(reasons) else (), left=more.left,
+    )  # fmt: skip
+
+
 def to_json(event: Event) -> dict[str, Any]:
-    """Return an event as a JSON object; optional settings left at None or empty are left out."""
+    """Return an event as a JSON object; optional settings left at None, zero or empty are left out."""
     values = {f.name: getattr(event, f.name) for f in fields(event)}
     return {
         "event": event.kind,
-        **{k: v for k, v in values.items() if k in REQUIRED[event.kind] or v not in (None, ())},
+        **{k: v for k, v in values.items() if k in REQUIRED[event.kind] or v not in (None, (), 0)},
     }
 
 

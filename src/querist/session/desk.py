@@ -1,15 +1,27 @@
 """The desk where a session's evidence is planned and gathered: its book, its features, its learner."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from querist.arrays import Ids
+from querist.arrays import Ids, Labels as LabelArray
 from querist.errors import UnmetNeedError
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Features, Frame, Gradients, History, Labels, Need, Neighbours, Past, Refit, Sealed
+from querist.evidence.needs import (
+    Features,
+    Frame,
+    Gradients,
+    History,
+    Labels,
+    Need,
+    Neighbours,
+    Past,
+    Previous,
+    Refit,
+    Sealed,
+)
 from querist.evidence.plan import Plan, plan
 from querist.evidence.provider import Model, Offer
 from querist.evidence.view import View
@@ -26,6 +38,24 @@ from querist.session.setting import NO_TARGETS, Setting
 from querist.strategies.base import State, Strategy, card_of, flags_of
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a round looks at its rows with.
+
+    Attributes:
+        model: fitted when the round began; None if nothing asks for it.
+        seed: that of the round's fit.
+        previous: the model of the round before; None if nothing asks for it.
+        start: the candidates when the round began, if they are asked for one by one. Outputs are then computed once,
+            on these, so that they depend neither on how many were asked since nor on a kill.
+    """
+
+    model: Model | None
+    seed: Seed
+    previous: Model | None = None
+    start: Ids | None = None
+
+
 class Desk:
     """Plans what a strategy needs, and gathers exactly that.
 
@@ -33,21 +63,25 @@ class Desk:
         setting: dataset and frozen features.
         learner: whose models provide outputs.
         book: the labels bought so far; read when evidence is gathered, not before.
+        validation: whether a validation set is bought, which then is the frame ``targets``.
 
     Raises:
         UnmetNeedError: the learner reads the features of an encoder that is not the setting's.
     """
 
-    def __init__(self, setting: Setting, learner: Learner, book: Book) -> None:
+    def __init__(self, setting: Setting, learner: Learner, book: Book, *, validation: bool = False) -> None:
         for part in _on_features(learner):
             # Now, and not in the first fit: by then somebody has labelled.
             if isinstance(refusal := setting.offers(part.features), str):
                 raise UnmetNeedError(f"learner {describe(part)['name']!r} reads {part.features}, but {refusal}")
-        self._setting, self._book = setting, book
-        self._learner = LearnerSource(learner)
+        self._setting, self._book, self._targets = setting, book, validation
+        self._frozen = FrozenSource(setting, validation)
+        self._learner = LearnerSource(learner, validation)
+        self._before = PreviousSource(self._learner)
         self._neighbours = NeighbourSource(setting)
         self._refits = RefitSource(learner)
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._outputs: dict[Need[Any], tuple[Model, Ids, Any]] = {}
 
     def plan(self, strategy: Strategy, state: State) -> Plan:
         """Return the plan of a strategy in a state.
@@ -56,12 +90,12 @@ class Desk:
             UnmetNeedError: nothing here provides a need; says why, source by source.
         """
         needs, wants = strategy.needs_at(state), strategy.wants_at(state)
-        entry = (strategy, needs, wants, state.has_model)
+        entry = (strategy, needs, wants, state.has_model, state.round >= 1)
         if entry not in self._plans:
-            books = BookSource(oracle="oracle" in flags_of(strategy))
-            model = self._learner if state.has_model else NoModel()
-            again = self._refits if state.has_model else NoModel()
-            sources = [books, self._setting, self._neighbours, again, model]
+            books = BookSource("oracle" in flags_of(strategy), self._targets)
+            models = (self._refits, self._learner) if state.has_model else (NoModel(),)
+            earlier = self._before if state.round >= 1 else NoEarlierRound()
+            sources = [books, self._frozen, self._neighbours, earlier, *models]
             self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, sources, wants)
         return self._plans[entry]
 
@@ -69,12 +103,27 @@ class Desk:
         """Return whether a plan needs a model."""
         return bool(chosen.met_by(self._learner))
 
-    def gather(self, chosen: Plan, model: Model | None, seed: Seed, candidates: Ids) -> Evidence:
-        """Return the evidence about some candidates; `seed` is that of the fit which made the model."""
+    def looks_back(self, chosen: Plan) -> bool:
+        """Return whether a plan needs the model of the round before."""
+        return bool(chosen.met_by(self._before))
+
+    def gather(self, chosen: Plan, fitted: Fitted, candidates: Ids) -> Evidence:
+        """Return the evidence about some candidates."""
         labelled, labels = self._book.known()
-        frames: dict[Frame, Ids] = {"candidates": candidates, "labelled": labelled}
+        targets, target_labels = self._book.known(validation=True)
+        frames: dict[Frame, Ids] = {"candidates": candidates, "labelled": labelled, "targets": targets}
+        bought: dict[Frame, LabelArray] = {"labelled": labels, "targets": target_labels}
+        if fitted.start is None:
+            self._outputs.clear()
         values: dict[Need[Any], Any] = {}
         views: dict[Frame, View] = {}
+
+        def view(frame: Frame) -> View:
+            if frame not in views:  # one view for all needs: a model remembers what it computed for one
+                ids = frames[frame] if frame != "candidates" or fitted.start is None else fitted.start
+                views[frame] = self._setting.view(ids, bought.get(frame))
+            return views[frame]
+
         for need, source in chosen.sources.items():
             if need.frame not in frames:
                 frames[need.frame] = np.union1d(candidates, labelled)
@@ -84,20 +133,32 @@ class Desk:
             elif isinstance(need, Neighbours):
                 values[need] = self._neighbours.provide(need, ids)
             elif isinstance(need, Refit):
-                bought, rows = self._setting.view(labelled, labels), self._setting.view(ids)
-                values[need] = self._refits.provide(bought, rows, seed)
+                rows = self._setting.view(labelled, labels), self._setting.view(ids)
+                values[need] = self._refits.provide(*rows, fitted.seed)
             elif isinstance(source, BookSource):
                 values[need] = self._known(need, ids)
-            elif model is not None:
-                if need.frame not in views:
-                    views[need.frame] = self._setting.view(ids, labels if need.frame == "labelled" else None)
-                values[need] = model.provide(need, views[need.frame])
-        return Evidence(candidates, values, labelled=labelled, c=self._setting.dataset.c)
+            elif (model := fitted.previous if isinstance(need, Previous) else fitted.model) is not None:
+                output = need.need.on(need.frame) if isinstance(need, Previous) else need
+                if need.frame == "targets":  # rows whose labels are known, as a model sees it
+                    output = output.on("labelled")
+                if fitted.start is None:
+                    values[need] = model.provide(output, view(need.frame))
+                else:
+                    values[need] = self._cut(need, output, model, view(need.frame), ids)
+        return Evidence(candidates, values, labelled=labelled, targets=targets, c=self._setting.dataset.c)
+
+    def _cut(self, need: Need[Any], output: Need[Any], model: Model, view: View, ids: Ids) -> Any:
+        """Return an output for some rows of a view, computed once for all of them while model and view stay."""
+        known = self._outputs.get(need)
+        if known is None or known[0] is not model or not np.array_equal(known[1], view.ids):
+            self._outputs[need] = known = model, view.ids, model.provide(output, view)
+        whole = len(ids) == len(view)
+        return known[2] if whole else output.cut(known[2], np.searchsorted(view.ids, ids))
 
     def _known(self, need: Need[Any], ids: Ids) -> Any:
         match need:
             case Labels():
-                return self._book.known()[1]
+                return self._book.known(validation=need.frame == "targets")[1]
             case History():
                 past = [asked for asked in self._book.asked if asked.purpose == QUERY]
                 utilities = (None if asked.utility is None else np.array(asked.utility) for asked in past)
@@ -113,18 +174,20 @@ class BookSource:
 
     name = "session"
 
-    def __init__(self, oracle: bool) -> None:
-        self._oracle = oracle
+    def __init__(self, oracle: bool, targets: bool) -> None:
+        self._oracle, self._targets = oracle, targets
 
     def offers(self, need: Need[Any]) -> Offer | str:
-        """Offer labels of the labelled frame and the history; sealed labels only to strategies flagged as oracles."""
+        """Offer labels that were bought and the history; sealed labels only to strategies flagged as oracles."""
         match need:
+            case Labels() if need.frame == "targets":
+                return Offer("labels of the validation set, which are charged") if self._targets else NO_TARGETS
             case Labels():
                 return Offer() if need.frame == "labelled" else "labels are known for the labelled frame only."
             case History():
                 return Offer()
             case Sealed() if need.frame == "targets":
-                return NO_TARGETS
+                return "labels of targets are never sealed: declare Labels(frame='targets'), and buy a validation set."
             case Sealed() if self._oracle:
                 return Offer("reads labels that were not bought: a reference, not a method")
             case Sealed():
@@ -133,11 +196,27 @@ class BookSource:
                 return "it keeps Labels and History only."
 
 
+class FrozenSource:
+    """The frozen features of a setting as a source, those of the validation set included where there is one."""
+
+    def __init__(self, setting: Setting, targets: bool) -> None:
+        self._setting, self._targets = setting, targets
+
+    @property
+    def name(self) -> str:
+        return self._setting.name
+
+    def offers(self, need: Need[Any]) -> Offer | str:
+        """Pass the question on."""
+        known = self._targets and need.frame == "targets"
+        return self._setting.offers(need.on("candidates") if known else need)
+
+
 class LearnerSource:
     """A learner as a source."""
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
+    def __init__(self, learner: Learner, targets: bool) -> None:
+        self._learner, self._targets = learner, targets
 
     @property
     def name(self) -> str:
@@ -145,11 +224,37 @@ class LearnerSource:
 
     def offers(self, need: Need[Any]) -> Offer | str:
         """Pass the question on."""
-        if need.frame == "targets":
+        if need.frame == "targets" and not self._targets:
             return NO_TARGETS
         if isinstance(need, Gradients) and need.frame == "all":
             return "gradients use true labels on labelled rows only: declare them on 'candidates' and on 'labelled'."
         return self._learner.offers(need)
+
+
+class PreviousSource:
+    """The model of the round before as a source: what the learner offers, on today's rows."""
+
+    name = "previous round"
+
+    def __init__(self, learner: LearnerSource) -> None:
+        self._learner = learner
+
+    def offers(self, need: Need[Any]) -> Offer | str:
+        """Offer `Previous` of whatever the learner offers on the frame of the need."""
+        if not isinstance(need, Previous):
+            return "it gives outputs of the round before only, as Previous(need=...)."
+        offer = self._learner.offers(need.need.on(need.frame))
+        return offer if isinstance(offer, Offer) else f"only outputs of the model are remembered: {offer}"
+
+
+class NoEarlierRound:
+    """What stands in for the round before in the first one."""
+
+    name = "previous round"
+
+    def offers(self, need: Need[Any]) -> Offer | str:
+        """Refuse, for nothing came before."""
+        return "there is none before round 1. Declare Previous in `needs_at`, where `state.round` is 1 or larger."
 
 
 class NoModel:

@@ -12,7 +12,7 @@ from querist.evidence.provider import Fit, Model
 from querist.learners.base import Learner
 from querist.seeds import Key
 from querist.session.evaluator import Evaluator
-from querist.strategies.base import Scoring, Selection, Strategy, choose
+from querist.strategies.base import Scoring, Selection, Strategy, choose, flags_of
 
 CHUNK = 65_536
 """Rows of one evidence chunk: a strategy that scores rows one by one never sees more at once."""
@@ -20,11 +20,15 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, eq=False)
 class FitJob:
-    """Fit the learner on what is labelled."""
+    """Fit the learner on what was labelled when the present round began.
+
+    ``previous``: on what was labelled when the round before it began, for that round's model is not at hand any more.
+    """
 
     step: ClassVar = "fit"
     learner: Learner
     fit: Fit
+    previous: bool = False
 
     def run(self) -> Model:
         return self.learner.fit(self.fit)
@@ -97,4 +101,10 @@ def timed(job: Job) -> tuple[Any, float]:
 
 def is_streamed(strategy: Strategy, needs: Iterable[Any]) -> bool:
     """Return whether a strategy can be given its candidates in chunks."""
-    return isinstance(strategy, Scoring) and all(need.frame != "all" for need in needs)
+    whole = one_by_one(strategy) or any(need.frame == "all" for need in needs)
+    return isinstance(strategy, Scoring) and not whole
+
+
+def one_by_one(strategy: Strategy) -> bool:
+    """Return whether a strategy uses the answer to each item of a query before it asks for the next one."""
+    return "sequential" in flags_of(strategy)

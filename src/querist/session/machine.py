@@ -21,13 +21,24 @@ from querist.labels.ledger import Ledger, MemoryLedger
 from querist.learners.base import Learner, learners
 from querist.registry import describe
 from querist.seeds import Seed
-from querist.session.desk import Desk
-from querist.session.jobs import EvaluateJob, EvidenceJob, FitJob, Job, SelectJob, is_streamed
+from querist.session.desk import Desk, Fitted
+from querist.session.jobs import EvaluateJob, EvidenceJob, FitJob, Job, SelectJob, is_streamed, one_by_one
 from querist.session.setting import Setting
-from querist.strategies.base import Selection, State, Strategy, card_of, require_unlabelled, resolved, strategies
+from querist.strategies.base import (
+    Selection,
+    State,
+    Strategy,
+    card_of,
+    identity_of,
+    require_unlabelled,
+    resolved,
+    strategies,
+    wrapped_by,
+)
 
 COLD = State(round=-1, n_labelled=0, has_model=False)
 WARM = State(round=0, n_labelled=1, has_model=True)
+LATER = State(round=1, n_labelled=2, has_model=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class Machine:
         data: Dataset | Setting,
         *,
         learner: str | Mapping[str, Any] | Learner = "linear",
-        strategy: str | Mapping[str, Any] | Strategy = "margin",
+        strategy: str | Mapping[str, Any] | Strategy = "adaptive",
         initial: str | Mapping[str, Any] | Strategy | None = None,
         features: str | Mapping[str, Any] | Encoder = "pixels",
         seed: int | Seed = 0,
@@ -71,11 +82,12 @@ class Machine:
         self.certificate: Certificate | None = None
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.book = Book.replay(self.ledger)
-        self._desk = Desk(self.setting, self.learner, self.book)
-        self._desk.plan(self.strategy, WARM)
+        self._desk = Desk(self.setting, self.learner, self.book, validation=validation > 0)
+        foresee(self._desk, self.strategy)
         self.initial: Strategy = self._cold(initial)
         self._goal: int | None = None  # labels wanted of the next query; 0: only test the present checkpoint
         self._model: Model | None = None
+        self._previous: Model | None = None  # of the round before, while it may be asked for
         self._evidence: Evidence | Iterable[Evidence] | None = None
         self._open(spec if spec is not None else self.spec)
 
@@ -90,8 +102,8 @@ class Machine:
         return {
             **self.setting.spec,
             "learner": describe(self.learner),
-            "strategy": describe(self.strategy),
-            "initial": describe(self.initial),
+            "strategy": identity_of(self.strategy),
+            "initial": identity_of(self.initial),
             "seed": [self.seed.entropy, *self.seed.path],
             "repeat": self.repeat,
             "validation": self.validation,
@@ -100,26 +112,36 @@ class Machine:
     @property
     def candidates(self) -> Ids:
         """Ids that may still be asked for, ascending."""
-        taken = [*self.book.labels, *self.book.declined]
-        return np.setdiff1d(self.setting.dataset.pool, np.array(taken, dtype=np.int64), assume_unique=True)
+        return self._candidates_before(None)
+
+    def _candidates_before(self, number: int | None) -> Ids:
+        return np.setdiff1d(self.setting.dataset.pool, self.book.taken(before=number), assume_unique=True)
 
     def aim(self, b: int | None) -> None:
-        """Set the goal that ``job`` works towards: a query of `b` items, or with 0 a test of the present checkpoint."""
-        if self.book.pending is None:
+        """Set the goal that ``job`` works towards: a query of `b` items, or with 0 a test of the present checkpoint.
+
+        Of a query that is pending, the next item that it asks singly; with 0 nothing but the test.
+        """
+        if self.book.pending is not None:
+            b = 0 if b == 0 else 1
+        else:
             if b is None:
                 raise BudgetError("expected the number of items to label, got none. Call ask(b).")
             left = len(self.setting.dataset.pool) - len(self.book.labels) - len(self.book.declined)
             if not isinstance(b, int | np.integer) or isinstance(b, bool) or not 0 <= b <= left:
                 raise BudgetError(f"Expected a budget between 1 and the {left} unlabelled items left, got {b}.")
-        self._goal = b or 0
+        self._goal = b
 
     def job(self) -> Job | None:
         """Return the next job towards the goal, or None when it is reached."""
         if self._goal is None:
             return None
         pending = self.book.pending
-        if pending is None and self._goal > 0:
+        if self._goal > 0 and (pending is None or self.book.due):
             return self._towards_query()
+        if pending is not None and pending.left:
+            self._goal = None
+            return None
         # The query is sealed (or none is wanted): now, and only now, the checkpoint that chose it may be tested.
         checkpoint = pending.round if pending is not None else self.book.round
         evaluator = self.setting.evaluator
@@ -135,8 +157,11 @@ class Machine:
         self.timings.append(Timing(self.book.round, job.step, seconds))
         match job:
             case FitJob():
-                self._audit(job.fit)
-                self._model = result
+                self._audit(job)
+                if job.previous:
+                    self._previous = result
+                else:
+                    self._model = result
             case EvidenceJob():
                 self._evidence = result
             case SelectJob():
@@ -147,29 +172,48 @@ class Machine:
                     raise LeakError("a checkpoint may be tested only after its query is sealed.")
                 pending = self.book.pending
                 checkpoint = pending.round if pending is not None else self.book.round
-                self._append(Evaluated(checkpoint=checkpoint, n_labels=len(self.book.charged), metrics=dict(result)))
+                count = self.book.count(before=checkpoint)
+                self._append(Evaluated(checkpoint=checkpoint, n_labels=count, metrics=dict(result)))
 
     def _towards_query(self) -> Job:
         strategy, purpose, state = self._stage()
         chosen = self._desk.plan(strategy, state)
+        if not self._desk.looks_back(chosen):
+            self._previous = None
+        elif self._previous is None:
+            return self._fit_job(previous=True)
         untested = state.has_model and state.round not in self.book.evaluations and self.setting.evaluator is not None
         if self._model is None and (untested or self._desk.asks_the_learner(chosen)):
             return self._fit_job()
         if self._evidence is None:
-            gather = partial(self._desk.gather, chosen, self._model, self._fit_seed)
+            start = self._candidates_before(self.book.round) if one_by_one(strategy) else None
+            fitted = Fitted(self._model, self._fit_seed(self.book.round), self._previous, start)
+            gather = partial(self._desk.gather, chosen, fitted)
             return EvidenceJob(gather, self.candidates, is_streamed(strategy, chosen.sources))
-        b = self.validation - self.book.spent[VALIDATION] if purpose == VALIDATION else self._goal or 0
         where = (purpose,) if purpose != QUERY else ("round", state.round, "select", card_of(strategy).name)
+        if one_by_one(strategy):
+            pending = self.book.pending
+            where = (*where, "ask", 0 if pending is None else len(pending.ids))
+        b, _ = self._portion(strategy, purpose)
         return SelectJob(strategy, self._evidence, b, self.seed.child(*where).key())
 
     def _stage(self) -> tuple[Strategy, str, State]:
         """What comes next: the validation set, the initial pool, or a query."""
+        pending = self.book.pending
         if self.book.spent[VALIDATION] < self.validation:
             return strategies.build("random"), VALIDATION, COLD
-        if not self._trained_on:
+        if not self._trained_on or (pending is not None and pending.purpose == INITIAL):
             return self.initial, INITIAL, COLD
         require_unlabelled(self.strategy, self._trained_on)
-        return self.strategy, QUERY, State(round=self.book.round, n_labelled=self._trained_on, has_model=True)
+        c = self.setting.dataset.c
+        return self.strategy, QUERY, State(round=self.book.round, n_labelled=self._trained_on, has_model=True, c=c)
+
+    def _portion(self, strategy: Strategy, purpose: str) -> tuple[int, int]:
+        """How many items are asked for now, and how many of the same query singly after them."""
+        if purpose == VALIDATION:
+            return self.validation - self.book.spent[VALIDATION], 0
+        wanted = self.book.due or self._goal or 0
+        return (1, wanted - 1) if one_by_one(strategy) else (wanted, 0)
 
     @property
     def _trained_on(self) -> int:
@@ -178,31 +222,35 @@ class Machine:
     @property
     def _may_test(self) -> bool:
         """Whether the query that the present checkpoint chose is sealed, or none is wanted."""
-        return self.book.pending is not None or self._goal == 0
+        pending = self.book.pending
+        return self._goal == 0 if pending is None else not pending.left
 
-    def _fit_job(self) -> FitJob:
-        ids, labels = self.book.known()
+    def _fit_job(self, previous: bool = False) -> FitJob:
+        """The fit that a round began with; it is the same whatever of the round was answered since."""
+        number = self.book.round - previous
+        ids, labels = self.book.known(before=number)
         held = self.book.known(validation=True)
         return FitJob(
             self.learner,
             Fit(
                 labelled=self.setting.view(ids, labels),
-                pool=self.setting.view(self.candidates),
-                seed=self._fit_seed,
+                pool=self.setting.view(self._candidates_before(number)),
+                seed=self._fit_seed(number),
                 validation=self.setting.view(*held) if self.validation else None,
             ),
+            previous,
         )
 
-    @property
-    def _fit_seed(self) -> Seed:
-        return self.seed.child("seed", self.repeat, "round", self.book.round, "fit")
+    def _fit_seed(self, number: int) -> Seed:
+        return self.seed.child("seed", self.repeat, "round", number, "fit")
 
-    def _audit(self, fit: Fit) -> None:
+    def _audit(self, job: FitJob) -> None:
         """Refuse a model that was fitted on labels nobody was charged for."""
+        fit = job.fit
         if fit.pool.is_labelled:
             raise LeakError("a model was fitted with labels of the pool. Every label is bought through a query.")
         for view, validation in ((fit.labelled, False), (fit.validation, True)):
-            ids, labels = self.book.known(validation)
+            ids, labels = self.book.known(validation, before=self.book.round - job.previous)
             seen = (view.ids, view.labels) if view is not None else (ids[:0], labels[:0])
             if not (np.array_equal(seen[0], ids) and np.array_equal(seen[1], labels)):
                 purpose = "validation" if validation else "training"
@@ -212,7 +260,7 @@ class Machine:
                 )
 
     def _seal(self, selection: Selection) -> None:
-        _, purpose, state = self._stage()
+        strategy, purpose, state = self._stage()
         outside = ~np.isin(selection.ids, self.setting.dataset.pool)
         if outside.any():
             raise LeakError(f"a selection has ids outside the pool: {some(selection.ids[outside])}.")
@@ -225,6 +273,7 @@ class Machine:
                 utility=None if selection.utility is None else tuple(selection.utility.tolist()),
                 propensity=None if selection.propensity is None else tuple(selection.propensity.tolist()),
                 reasons=selection.reasons if any(selection.reasons) else (),
+                left=self._portion(strategy, purpose)[1],
             )
         )
 
@@ -255,6 +304,20 @@ class Machine:
         self.book.check(event)  # before it is written: a ledger with an impossible event could not be opened again
         self.ledger.append(event)
         self.book.apply(event)
+
+
+def foresee(desk: Desk, strategy: Strategy) -> None:
+    """Plan every query there may be: now, and not when the round comes, for by then somebody has labelled.
+
+    What a strategy wraps is planned by itself, too: of a schedule, a state shows only the stage that is active.
+
+    Raises:
+        UnmetNeedError: nothing provides a need of some round; says why, source by source.
+    """
+    for state in (WARM, LATER):
+        desk.plan(strategy, state)
+    for part in wrapped_by(strategy):
+        foresee(desk, part)
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

@@ -8,7 +8,7 @@ from querist.arrays import Array, Ids
 from querist.evidence.needs import Need, Neighbourhood, Neighbours
 from querist.evidence.provider import Offer
 from querist.kernels.neighbours import nearest_neighbours
-from querist.session.setting import NO_TARGETS, Setting
+from querist.session.setting import Setting
 
 
 def neighbourhood(x_n_d: Array, k: int) -> Neighbourhood:
@@ -35,7 +35,7 @@ class NeighbourSource:
         if not isinstance(need, Neighbours):
             return "it provides Neighbours only."
         if need.frame == "targets":
-            return NO_TARGETS
+            return "it knows no targets: neighbours are found among candidates and labelled rows."
         offer = self._setting.offers(need.features)
         if isinstance(offer, str):
             return offer

@@ -9,7 +9,6 @@ from querist.evidence.provider import Fit, Offer
 from querist.evidence.view import View
 from querist.learners.base import Learner
 from querist.seeds import Seed
-from querist.session.setting import NO_TARGETS
 
 
 class RefitSource:
@@ -25,7 +24,7 @@ class RefitSource:
         if not isinstance(need, Refit):
             return "it fits learners again for Refit only."
         if need.frame == "targets":
-            return NO_TARGETS
+            return "it says nothing of targets, only of candidates and labelled rows."
         if self._learner.trains_backbone:
             return "the learner trains a backbone, and to train it again for one query takes too long."
         offer = self._learner.offers(Probs())

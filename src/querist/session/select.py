@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,21 @@ from querist.arrays import (
 from querist.errors import DataError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
-from querist.evidence.needs import Draws, Embeddings, Factors, Features, Gradients, Labels, Need, Neighbours, Probs
+from querist.evidence.needs import (
+    Draws,
+    Embeddings,
+    Factors,
+    Features,
+    Gradients,
+    Labels,
+    Need,
+    Neighbours,
+    Previous,
+    Probs,
+)
 from querist.evidence.plan import plan
 from querist.evidence.provider import Offer
+from querist.kernels.centring import principal_rows
 from querist.kernels.checks import all_finite, all_probabilities
 from querist.kernels.threads import single_threaded_blas
 from querist.kernels.workers import workers
@@ -61,7 +74,8 @@ def select(
     >>> select("margin", 1, probs=p).ids
     array([1])
 
-    All arrays cover all N items, labelled ones included; ids are positions in them.
+    All arrays cover all N items, labelled ones included; ids are positions in them. A strategy flagged ``sequential``
+    learns no answer between its picks here; a `Session` asks it one by one.
 
     Args:
         strategy: name, composition such as ``"stochastic(margin, beta=1)"``, mapping, or object.
@@ -98,11 +112,12 @@ def select(
     source = ArraySource(arrays, stack, taken, known)
     built = resolved(strategies.build(strategy), trains_backbone="embeddings" in arrays and "features" not in arrays)
     require_unlabelled(built, len(taken))
-    state = State(
-        round=0, n_labelled=len(taken), has_model=bool({"probs", "embeddings"} & arrays.keys()) or stack is not None
-    )
+    has_model = bool({"probs", "embeddings"} & arrays.keys()) or stack is not None
+    state = State(round=0, n_labelled=len(taken), has_model=has_model, c=c)
     name = card_of(built).name
-    chosen = plan(f"strategy {name!r}", built.needs_at(state), [source], built.wants_at(state))
+    # Arrays are of one round: a rule that looks back later on would have to draw at random here, and not say so.
+    back = (need for need in built.needs_at(replace(state, round=1)) if isinstance(need, Previous))
+    chosen = plan(f"strategy {name!r}", (*built.needs_at(state), *back), [source], built.wants_at(state))
     if c is None and any(isinstance(need, Labels) for need in chosen.sources):
         raise UsageError(f"strategy {name!r} needs labels, and the labels seen may lack a class: pass classes=C.")
     unlabelled = np.ones(n_all, np.bool_)
@@ -172,6 +187,11 @@ class ArraySource:
                 return self._arrays["probs" if isinstance(need, Probs) else "embeddings"][rows]
 
     def _features(self, need: Features, ids: Ids, rows: Any) -> Array:
+        if need.components is not None:
+            every = self._features(
+                replace(need, components=None), np.arange(len(self._arrays["features"])), slice(None)
+            )
+            return principal_rows(every, np.arange(len(every)), need.components)[rows]
         given = self._arrays["features"][rows]
         whole = given.dtype in (np.float16, np.float32)
         with np.errstate(over="ignore"):

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from querist.analysis.forecast import Forecast, forecast
 from querist.arrays import Ids, Labels
-from querist.errors import BudgetError, DataError
+from querist.errors import BudgetError, DataError, UsageError
 from querist.labels.events import INITIAL, QUERY, Answered, Asked
 from querist.labels.oracle import Query
 from querist.session.answers import read_answers
 from querist.session.jobs import timed
 from querist.session.machine import Machine
+from querist.session.outlook import LEAST, outlook, standings
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +71,18 @@ class Session(Machine):
     def ask(self, b: int | None = None) -> Query:
         """Return what to label next; the same query again until every item of it is answered.
 
+        A strategy flagged ``sequential`` uses each answer before it asks for the next item: a query of `b` items is
+        asked one by one, without another fit in between, and each ``ask`` returns one of them.
+
         Args:
-            b: how many items; may be left out while a query is waiting for answers.
+            b: how many items; may be left out while a query is waiting for answers or has items left to be asked.
 
         Raises:
             BudgetError: `b` is missing, below 1 or above what is left of the pool.
         """
         if b == 0 and self.book.pending is None:
             raise BudgetError("Expected a budget of 1 or larger, got 0. To test the present model, call conclude().")
-        self.aim(b)
+        self.aim(b if self.book.pending is None else None)
         self._work()
         return self.query
 
@@ -85,13 +90,14 @@ class Session(Machine):
         """Take answers; labels are class numbers or class names, None declines an item.
 
         Returns:
-            The finished round, or None while items of the query still wait; ``ask`` returns those.
+            The finished round, or None while items of the query still wait, or are still to be asked one by one;
+            ``ask`` returns those.
 
         Raises:
             DataError: an id that was not asked for, or a label that is no declared class.
         """
         pending = self.book.pending
-        if pending is None:
+        if pending is None or self.book.due:
             raise DataError("tell: no query is waiting for answers. Call ask first.")
         given = read_answers(answers, self.setting.dataset.classes, "tell")
         if stray := sorted(given.keys() - set(self.book.unanswered)):
@@ -99,13 +105,14 @@ class Session(Machine):
         ids = tuple(i for i in self.book.unanswered if i in given)
         if not ids:
             return None
-        # After a kill the checkpoint that chose this query may be untested. Once answers are in, it cannot be fitted.
-        self.aim(None)
+        # After a kill the checkpoint that chose this query may be untested; its test stands before the answers.
+        self.aim(0)
         self._work()
         labels = tuple(given[i] for i in ids)
         self._append(Answered(round=pending.round, purpose=pending.purpose, ids=ids, labels=labels))
         if self.book.pending is not None:
             return None
+        self._previous = self._model
         self._model = self._evidence = None
         return self._finished(pending)
 
@@ -132,12 +139,31 @@ class Session(Machine):
         done = self.book.evaluations.get(self.book.round)
         return done.metrics if done else {}
 
+    def forecast(self, horizon: int = 100) -> Forecast:
+        """Return what the next labels will bring, as it could be told when the present model was fitted.
+
+        `querist.analysis.forecast.advise` makes advice of two of these. It costs eleven fits and changes nothing.
+
+        Args:
+            horizon: labels to come.
+
+        Raises:
+            UnmetNeedError: the learner trains a backbone, or gives no probabilities.
+            UsageError: fewer than 10 labels, or nothing left to label.
+        """
+        found = standings(self.ledger, self.setting.dataset.pool)
+        if not found:
+            raise UsageError(f"a forecast needs at least {LEAST} labels, got none. Call ask and tell first.")
+        return forecast(outlook(self.setting, self.learner, found[-1], self.seed, self.repeat), horizon)
+
     @property
     def query(self) -> Query:
         """The items of the sealed query that still wait for an answer."""
         pending = self.book.pending
         if pending is None:
             raise BudgetError("no query is waiting. Call ask(b) with the number of items to label.")
+        if self.book.due:
+            raise BudgetError(f"{self.book.due} items are still to be asked one by one. Call ask() for the next one.")
         ids = self.book.unanswered
         reasons = dict(zip(pending.ids, pending.reasons, strict=False))
         words = tuple(reasons.get(i, "") for i in ids)

@@ -13,6 +13,7 @@ from querist.encoders.base import Encoder, encoders
 from querist.evidence.cache import Cache
 from querist.evidence.features import FrozenFeatures, compute_features
 from querist.evidence.needs import Features, Need
+from querist.evidence.principal import WithPrincipal
 from querist.evidence.provider import Offer
 from querist.evidence.view import View
 from querist.progress import listening
@@ -20,7 +21,10 @@ from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.evaluator import Evaluator
 
-NO_TARGETS = "a session has no targets."
+NO_TARGETS = (
+    "there are no targets without a validation set. Let the session buy one: validation=n, "
+    "or size = n under [validation] in a study."
+)
 """Why nothing is known about the frame ``targets``."""
 
 
@@ -50,9 +54,9 @@ class Setting:
         self._pool: dict[Features, Array] = {}
 
     @cached_property
-    def features(self) -> FrozenFeatures:
+    def features(self) -> WithPrincipal:
         """Frozen features of all rows of the dataset; computed, or read from the cache, when one is read."""
-        return FrozenFeatures(self._name, self._compute)
+        return WithPrincipal(FrozenFeatures(self._name, self._compute), self.dataset.pool)
 
     def _compute(self) -> Mapping[Features, Array]:
         tick = self._progress

@@ -11,19 +11,24 @@ from querist.arrays import Array, Ids, Rows, some
 from querist.errors import BudgetError, ScoreError, SelectionError, SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
+from querist.files import file_digest, require_file
 from querist.kernels.certificate import Certificate
 from querist.kernels.top import contenders, top_b
-from querist.registry import Card, Registry
+from querist.registry import Card, Registry, describe
 from querist.seeds import Key
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a session stands when it plans a query; all a strategy may know before it sees evidence."""
+    """Where a session stands when it plans a query; all a strategy may know before it sees evidence.
+
+    ``c`` is the number of declared classes, None where nobody has declared them yet.
+    """
 
     round: int = 0
     n_labelled: int = 0
     has_model: bool = False
+    c: int | None = None
 
 
 class Picks(NamedTuple):
@@ -70,6 +75,8 @@ class Strategy(ABC):
     ``needs`` is what it must know; a strategy whose needs are label-free can choose an initial pool. ``wants`` is what
     it can do without, but uses where somebody offers it: it finds out by ``need in ev.needs``.
 
+    ``files`` names the settings that are paths: specifications record what such a file holds and not where it lies.
+
     ``family`` is one of `FAMILIES`, ``regimes`` are those of `REGIMES` where it is at home. A docstring may have
     paragraphs that begin with ``Use when:``, ``Avoid when:`` and ``Pitfalls:``; guides for people are made of them.
     """
@@ -80,6 +87,7 @@ class Strategy(ABC):
     regimes: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[Need[Any], ...]] = ()
     wants: ClassVar[tuple[Need[Any], ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         """Return the needs in a given state; by default always the same."""
@@ -89,9 +97,18 @@ class Strategy(ABC):
         """Return the wants in a given state; by default none before there is a model."""
         return self.wants if state.has_model else ()
 
+    def flags(self) -> frozenset[str]:
+        """Return what a reader of results must know about these settings, beside what holds for the name."""
+        return frozenset()
+
     def reason(self, utility: float) -> str:
         """Return one sentence for people about a pick with this utility."""
         return ""
+
+    def reasons(self, picks: Picks) -> list[str]:
+        """Return one sentence for each pick; by default what `reason` says of its utility."""
+        utility = [float("nan")] * len(picks.rows) if picks.utility is None else np.asarray(picks.utility).tolist()
+        return [self.reason(u) for u in utility]
 
     @abstractmethod
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
@@ -131,6 +148,8 @@ def resolved(strategy: Strategy, trains_backbone: bool) -> Strategy:
         value = getattr(strategy, field.name)
         if isinstance(value, Strategy):
             changes[field.name] = resolved(value, trains_backbone)
+        elif isinstance(value, tuple) and any(isinstance(part, Strategy) for part in value):
+            changes[field.name] = tuple(resolved(part, trains_backbone) for part in value)
         elif field.name == "space" and value == "auto":
             changes[field.name] = space
     return replace(strategy, **changes) if changes else strategy  # pyright: ignore[reportArgumentType]
@@ -143,9 +162,35 @@ def card_of(strategy: Strategy) -> Card[Any]:
 
 
 def flags_of(strategy: Strategy) -> frozenset[str]:
-    """Return what a reader of results must know: the flags of a strategy and of those it wraps."""
-    parts = (getattr(strategy, field.name) for field in fields(strategy))  # pyright: ignore[reportArgumentType]
-    return card_of(strategy).flags.union(*(flags_of(part) for part in parts if isinstance(part, Strategy)))
+    """Return what a reader of results must know: the flags of a strategy, of its settings, and of those it wraps."""
+    return card_of(strategy).flags.union(strategy.flags(), *(flags_of(part) for part in wrapped_by(strategy)))
+
+
+def wrapped_by(strategy: Strategy) -> tuple[Strategy, ...]:
+    """Return the strategies among the settings of a strategy, alone or in a list."""
+    values = (getattr(strategy, field.name) for field in fields(strategy))  # pyright: ignore[reportArgumentType]
+    listed = (value if isinstance(value, tuple) else (value,) for value in values)
+    return tuple(part for parts in listed for part in parts if isinstance(part, Strategy))
+
+
+def identity_of(strategy: Strategy) -> dict[str, object]:
+    """Return all that picks depend on, as JSON values: what specifications record.
+
+    These are the settings, with a digest of its content in the place of every path to a file.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    described = describe(strategy)
+    for field in fields(strategy):  # pyright: ignore[reportArgumentType]
+        value = getattr(strategy, field.name)
+        if isinstance(value, Strategy):
+            described[field.name] = identity_of(value)
+        elif isinstance(value, str) and field.name in strategy.files:
+            described[field.name] = file_digest(require_file(value, f"strategy {described['name']}", "a file"))
+        elif isinstance(value, tuple) and any(isinstance(part, Strategy) for part in value):
+            described[field.name] = [identity_of(part) for part in value]
+    return described
 
 
 def require_unlabelled(strategy: Strategy, n_labelled: int) -> None:
@@ -236,7 +281,7 @@ def _finish(strategy: Strategy, candidates: Ids, picks: Picks, b: int) -> Select
     propensity = None if picks.propensity is None else np.asarray(picks.propensity, dtype=np.float64)
     if propensity is not None and (propensity.shape != (b,) or not ((propensity > 0) & (propensity <= 1)).all()):
         raise SelectionError(f"{_name(strategy)} returned propensities that are not {b} numbers in (0, 1].")
-    words = [strategy.reason(u) for u in (utility.tolist() if utility is not None else [float("nan")] * b)]
+    words = strategy.reasons(picks)
     if picks.certificate is not None and picks.certificate.sampled:
         words[0] = "; ".join(filter(None, (words[0], str(picks.certificate))))
     return Selection(candidates[rows].astype(np.int64), utility, propensity, tuple(words), picks.certificate)

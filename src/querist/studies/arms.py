@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
-from querist.encoders.weights import weights_file
 from querist.errors import SpecError
+from querist.files import require_file
 from querist.learners.base import Learner, learners
 from querist.registry import describe, digest
 from querist.session.setting import Setting
-from querist.strategies.base import Strategy, flags_of, resolved, strategies
+from querist.strategies.base import Strategy, flags_of, identity_of, resolved, strategies
 from querist.studies.spec import BudgetTable, Component, GridTable, StudySpec, collect
 
 ONE_SHOT = "one_shot"
@@ -54,8 +55,8 @@ class Arm:
         return {
             **self.setting.spec,
             "learner": describe(self.learner),
-            "strategy": describe(self.strategy),
-            "initial": describe(self.initial),
+            "strategy": identity_of(self.strategy),
+            "initial": identity_of(self.initial),
         }
 
 
@@ -82,7 +83,7 @@ def build_arms(spec: StudySpec, dataset: Dataset | None, options: Mapping[str, A
             where = f"study.strategy[{i}]" if len(spec.study.strategy) > 1 else "study.strategy"
             built, wrong = collect(
                 ("study.learner", lambda s=learner_spec: learners.build(s, "study.learner")),
-                (where, lambda s=strategy_spec, w=where: strategies.build(s, w)),
+                (where, lambda s=strategy_spec, w=where: _strategy(s, w)),
                 ("study.initial", lambda s=initial_spec: _initial(s, spec, dataset)),
             )
             wrong += missing
@@ -155,7 +156,7 @@ def _initial(
 ) -> tuple[Strategy, tuple[tuple[int, ...], int | None]]:
     """Return the strategy of ``{ strategy = "random", size = 10 }``, or of a strategy alone, and the schedule."""
     sized = dict(initial) if isinstance(initial, dict) and "strategy" in initial else {"strategy": initial}
-    strategy = resolved(strategies.build(sized.pop("strategy"), "study.initial"), trains_backbone=False)
+    strategy = resolved(_strategy(sized.pop("strategy"), "study.initial"), trains_backbone=False)
     size, per_class = (_count(name, sized.pop(name, None)) for name in ("size", "per_class"))
     if sized:
         raise SpecError(f"study.initial: unknown keys {', '.join(sized)}. Known: strategy, size, per_class.")
@@ -164,6 +165,13 @@ def _initial(
     if dataset is None:
         return strategy, ((), None)
     return strategy, _schedule(spec.budget, dataset.c, size or (per_class or 0) * dataset.c or None)
+
+
+def _strategy(strategy: Component, where: str) -> Strategy:
+    """Return a strategy whose files, if it has any, are there: one that is missing is a mistake of the study."""
+    built = strategies.build(strategy, where)
+    identity_of(built)
+    return built
 
 
 def _count(name: str, value: object) -> int | None:
@@ -176,11 +184,20 @@ def compact(described: Mapping[str, Any], component: Strategy | Encoder) -> str:
     """Return a component as a composition that leaves defaults out: ``stochastic(margin, beta=2.0)``."""
     parts: list[str] = []
     for key, value in described.items():
-        default = getattr(type(component), key, None)
-        if key in ("name", "revision", "space") or value == default:
+        default, nested = getattr(type(component), key, None), getattr(component, key, None)
+        if key in ("name", "revision", "space") or value == default or (nested is not None and nested == default):
             continue
-        nested = getattr(component, key, None)
-        parts.append(compact(value, nested) if isinstance(nested, Strategy) else f"{key}={value}")
+        if isinstance(nested, Strategy):
+            parts.append(compact(value, nested))
+            continue
+        # A file has its name, for its place is a machine's own.
+        word = Path(value).stem if isinstance(component, Strategy) and key in component.files else value
+        if isinstance(nested, tuple) and isinstance(value, list):
+            # In round brackets, for square ones are markup to a terminal; a composition is read with either.
+            pairs = zip(value, nested, strict=True)
+            words = [compact(v, part) if isinstance(part, Strategy) else str(v) for v, part in pairs]
+            word = f"({', '.join(words)}{',' * (len(words) == 1)})"
+        parts.append(f"{key}={word}")
     return f"{described['name']}({', '.join(parts)})" if parts else str(described["name"])
 
 
@@ -189,7 +206,7 @@ def _encoder_word(encoder: Encoder) -> str:
     described = describe(encoder)
     for setting in FILES & described.keys():
         if isinstance(path := described[setting], str):
-            described[setting] = weights_file(path, f"encoder {described['name']}").stem
+            described[setting] = require_file(path, f"encoder {described['name']}", "a file of weights").stem
     return compact(described, encoder)
 
 

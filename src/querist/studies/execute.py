@@ -95,9 +95,11 @@ def _advance_all(sessions: dict[Session, tuple[Run, RunFolder]]) -> None:
                 del active[session]
 
 
-def _wanted(session: Session, run: Run) -> int:
-    """How many labels the next query buys; 0 tests the last checkpoint."""
+def _wanted(session: Session, run: Run) -> int | None:
+    """How many labels the next query buys; 0 tests the last checkpoint, None goes on with the pending query."""
     book = session.book
+    if book.pending is not None:
+        return None
     if book.spent[VALIDATION] < run.validation or not book.spent[INITIAL]:
         return run.counts[0]
     if book.round + 1 < len(run.counts):

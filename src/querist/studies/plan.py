@@ -13,7 +13,7 @@ from querist.labels.oracle import require_labelled
 from querist.registry import digest
 from querist.seeds import Seed
 from querist.session.desk import Desk
-from querist.session.machine import COLD, WARM
+from querist.session.machine import COLD, foresee
 from querist.studies.arms import Arm, build_arms
 from querist.studies.spec import StudySpec, collect
 
@@ -130,10 +130,10 @@ def _impossible(spec: StudySpec, arms: list[Arm]) -> list[str]:
     names: set[str] = set()
     specs: dict[str, str] = {}
     for arm in arms:
-        desk = Desk(arm.setting, arm.learner, Book())
+        desk = Desk(arm.setting, arm.learner, Book(), validation=spec.validation.size > 0)
         start = arm.strategy if arm.one_shot else arm.initial
         _, wrong = collect(
-            (arm.name, lambda d=desk, a=arm: d.plan(a.strategy, COLD if a.one_shot else WARM)),
+            (arm.name, lambda d=desk, a=arm: d.plan(a.strategy, COLD) if a.one_shot else foresee(d, a.strategy)),
             ("study.initial", lambda d=desk, s=start: d.plan(s, COLD)),
         )
         pool = len(arm.setting.dataset.pool)

@@ -144,9 +144,9 @@ def require_planned(book: Book, run: Run) -> None:
     """Raise `EditedStudyError` if what was bought for a run differs from what the run plans."""
     steps = [after - before for before, after in zip(run.counts, run.counts[1:], strict=False)]
     for asked in book.asked:
-        if asked.purpose == QUERY and asked.round < len(steps) and len(asked.ids) != steps[asked.round]:
+        if asked.purpose == QUERY and asked.round < len(steps) and asked.size != steps[asked.round]:
             raise EditedStudyError(
-                f"a stored run of {run.arm.name!r} bought {len(asked.ids)} labels in round {asked.round}, this study "
+                f"a stored run of {run.arm.name!r} bought {asked.size} labels in round {asked.round}, this study "
                 f"plans {steps[asked.round]}. Use another --store, or keep both with --fork NEW_NAME."
             )
 
