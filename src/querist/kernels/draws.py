@@ -24,6 +24,22 @@ TINY = np.finfo(np.float64).tiny
 """Probabilities below the smallest normal number are 0 for a logarithm; times it, they still add nothing."""
 
 
+def mean_of_draws(draws: Sequence[Array]) -> Array:
+    """Return the mean of the draws, ``(n, c)`` float64; exactly the first draw if all are the same.
+
+    Args:
+        draws: k arrays ``(n, c)`` of probabilities, of any floating type.
+    """
+    first_n_c = np.asarray(draws[0], np.float64)
+    mean_n_c = np.zeros(first_n_c.shape)
+    for draw in draws[1:]:
+        mean_n_c += draw
+        mean_n_c -= first_n_c
+    mean_n_c /= len(draws)
+    mean_n_c += first_n_c
+    return mean_n_c
+
+
 def mean_std(draws: Sequence[Array]) -> Array:
     """Return ``(n,)``: the standard deviation over draws (of the population), averaged over classes.
 
