@@ -175,3 +175,17 @@ def test_progress_counts_the_iterations_of_all_restarts():
         kmeans(x, 4, generator(), restarts=2, iterations=3)
     assert [news[1] for news in heard] == [0, 1, 2, 3, 4, 5, 6]
     assert {(what, total) for what, _, total in heard} == {("clustering", 6)}
+
+
+def test_of_weighted_restarts_the_one_with_the_lowest_weighted_inertia_is_kept():
+    x, weight = generator(4).normal(size=(150, 3)), generator(5).random(150) ** 4
+
+    def inertia(clusters):
+        return (weight * clusters.gap_N).sum()
+
+    whole = kmeans(x, 9, generator(6), weight_N=weight, restarts=6, iterations=3)
+    stream = generator(6)
+    runs = [kmeans(x, 9, stream, weight_N=weight, iterations=3) for _ in range(6)]
+    assert inertia(whole) == min(inertia(run) for run in runs)
+    assert len({inertia(run) for run in runs}) > 3
+    assert inertia(whole) < inertia(kmeans(x, 9, generator(6), restarts=6, iterations=3))

@@ -126,3 +126,44 @@ def test_memory_for_bounds_is_limited(monkeypatch):
     search = module._Search(dense(x), x[:40])
     assert search._low_N_t.size <= 500
     assert lloyd(dense(x), x[:40], 9)[1].tolist() == plain(x, x[:40], 9)[1].tolist()
+
+
+def plain_with_weights(x, weight, centres, iterations):
+    for _ in range(iterations):
+        label = squared(x, centres).argmin(axis=1)
+        centres = np.stack(
+            [
+                (weight[label == c, None] * x[label == c]).sum(axis=0) / weight[label == c].sum()
+                if weight[label == c].sum() > 0
+                else centres[c]
+                for c in range(len(centres))
+            ]
+        )
+    return centres, squared(x, centres).argmin(axis=1)
+
+
+@pytest.mark.parametrize("iterations", [1, 3, 20])
+def test_weights_equal_a_plain_weighted_mean(iterations):
+    for seed in range(6):
+        x, g = blobs(300, 4, seed), generator(seed)
+        weight = g.choice([0.0, 0.2, 1.0, 3.7], size=300)
+        start = x[g.choice(300, 20, replace=False)]
+        centres, label = lloyd(dense(x), start, iterations, weight_N=weight)
+        expected = plain_with_weights(x, weight, start, iterations)
+        assert label.tolist() == expected[1].tolist()
+        np.testing.assert_allclose(centres, expected[0], atol=1e-12)
+
+
+def test_a_weight_of_two_is_a_row_that_is_there_twice():
+    x, weight = blobs(200, 3), generator(2).integers(0, 4, size=200)
+    start = x[generator(3).choice(200, 9, replace=False)]
+    heavy, _ = lloyd(dense(x), start, 8, weight_N=weight.astype(float))
+    often, _ = lloyd(dense(np.repeat(x, weight, axis=0)), start, 8)
+    np.testing.assert_allclose(heavy, often, atol=1e-12)
+
+
+def test_weights_of_one_change_no_bit():
+    x = blobs(400, 5).astype(np.float32)
+    start = x[:12].astype(np.float64)
+    for one, other in zip(lloyd(dense(x), start, 9), lloyd(dense(x), start, 9, weight_N=np.ones(400)), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -20,15 +20,15 @@ def potential(x, centres):
     return squared(x, centres).min(axis=1).sum()
 
 
-def plain_seeding(x, uniform):
+def plain_seeding(x, times, uniform):
     """Greedy k-means++ with the same uniforms: candidates by inverse transform, the best kept."""
     near, rows = np.full(len(x), np.inf), []
     for step, row in enumerate(uniform):
-        weight = np.ones(len(x)) if step == 0 else near
+        weight = times * (1.0 if step == 0 else near)
         cumulated = np.cumsum(weight)
         tried = [min(int(np.searchsorted(cumulated, u * cumulated[-1], side="right")), len(x) - 1) for u in row]
         after = [np.minimum(near, squared(x, x[[i]])[:, 0]) for i in (tried[:1] if step == 0 else tried)]
-        best = int(np.argmin([potential.sum() for potential in after]))
+        best = int(np.argmin([(times * potential).sum() for potential in after]))
         near = after[best]
         rows.append(tried[best])
     return rows
@@ -46,16 +46,19 @@ def points(draw):
 def test_seeding_equals_plain_greedy_kmeans_plus_plus(x, data):
     k, q = data.draw(st.integers(1, len(x))), data.draw(st.integers(1, 4))
     uniform = generator(data.draw(st.integers(0, 99))).random((k, q))
+    # Powers of two, so that weighted sums are as exact as the distances.
+    weight = 2.0 ** np.array(data.draw(st.lists(st.integers(-3, 3), min_size=len(x), max_size=len(x))))
     rows = np.empty(k, np.intp)
-    module._seed(module.dense(x), uniform, rows)
-    assert rows.tolist() == plain_seeding(x, uniform)
+    module._seed(module.dense(x), weight, uniform, rows)
+    assert rows.tolist() == plain_seeding(x, weight, uniform)
 
 
 def test_seeding_of_more_rows_than_a_block_equals_the_plain_one():
     x = generator(1).integers(-9, 10, size=(333, 12)).astype(np.float32)
     uniform, rows = generator(2).random((40, 5)), np.empty(40, np.intp)
-    module._seed(module.dense(x), uniform, rows)
-    assert rows.tolist() == plain_seeding(x, uniform)
+    for weight in (np.ones(333), 2.0 ** generator(3).integers(-2, 3, size=333)):
+        module._seed(module.dense(x), weight, uniform, rows)
+        assert rows.tolist() == plain_seeding(x, weight, uniform)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -93,3 +96,33 @@ def test_starts_are_rows_of_the_points():
     found = starts(module.dense(x), 7, generator(3))
     assert found.dtype == np.float64
     assert len({int(np.flatnonzero((x == row).all(axis=1))[0]) for row in found}) == 7
+
+
+def test_rows_without_weight_are_never_starts_and_heavy_ones_usually_are():
+    x = generator(0).normal(size=(60, 3))
+    weight = np.where(np.arange(60) % 3 == 0, 1.0, 0.0)
+    first = np.zeros(60)
+    for seed in range(200):
+        chosen = [int(squared(x, row[None])[:, 0].argmin()) for row in starts(x, 6, generator(seed), weight)]
+        assert all(i % 3 == 0 for i in chosen)
+        first[chosen[0]] += 1
+    weight[0] = 40.0
+    heavy = [int(squared(x, starts(x, 1, generator(seed), weight))[:, 0].argmin()) for seed in range(200)]
+    assert first[0] < 40
+    assert np.mean(np.array(heavy) == 0) == pytest.approx(40 / 59, abs=0.15)
+
+
+def test_equal_weights_change_no_bit(monkeypatch):
+    monkeypatch.setattr(module, "SEEDED_ON", 50)
+    for n in (40, 300):
+        x = generator(1).normal(size=(n, 4)).astype(np.float32)
+        np.testing.assert_array_equal(starts(x, 7, generator(2)), starts(x, 7, generator(2), np.ones(n)))
+
+
+def test_weighted_starts_weigh_the_potential():
+    # Two far groups of little weight against the spread of a heavy one: which matters more depends on the weights.
+    x = np.concatenate([np.zeros((20, 1)), np.full((20, 1), 1.0), np.full((2, 1), 3.0)])
+    for light, expected in ((1e-4, {0.0, 1.0}), (100.0, {3.0})):
+        weight = np.append(np.ones(40), [light, light])
+        found = [set(starts(x, 2, generator(seed), weight)[:, 0]) for seed in range(30)]
+        assert np.mean([expected <= chosen for chosen in found]) > 0.85

@@ -36,7 +36,13 @@ class Clusters(NamedTuple):
 
 @single_threaded_blas()
 def kmeans(
-    x_N_d: Array, k: int, generator: np.random.Generator, *, restarts: int = 1, iterations: int = 20
+    x_N_d: Array,
+    k: int,
+    generator: np.random.Generator,
+    *,
+    weight_N: Array | None = None,
+    restarts: int = 1,
+    iterations: int = 20,
 ) -> Clusters:
     """Return the best of several k-means clusterings.
 
@@ -47,21 +53,29 @@ def kmeans(
         x_N_d: points.
         k: number of clusters, ``1 <= k <= N``. With fewer distinct points than that some clusters stay empty.
         generator: where the starts come from.
-        restarts: independent starts, of which the one with the lowest inertia is kept.
+        weight_N: how much a row counts, not negative and not all 0; without them every row counts 1, and weights that
+            are all 1 change no bit.
+        restarts: independent starts, of which the one with the lowest inertia, each row times its weight, is kept.
         iterations: the most updates of the centres.
     """
     x_N_d = dense(x_N_d)
+    weight_N = None if weight_N is None else np.array(weight_N, np.float64)
 
     def run(restart: int) -> Clusters:
-        start_k_d = starts(x_N_d, k, generator)
-        centres_k_d, label_N = lloyd(x_N_d, start_k_d, iterations, restart=restart, restarts=restarts)
+        start_k_d = starts(x_N_d, k, generator, weight_N)
+        centres_k_d, label_N = lloyd(
+            x_N_d, start_k_d, iterations, weight_N=weight_N, restart=restart, restarts=restarts
+        )  # fmt: skip
         gap_N = np.empty(len(x_N_d))
         _own_gap(x_N_d, centres_k_d, label_N, gap_N)
         return Clusters(centres_k_d, label_N, gap_N)
 
+    def inertia(clusters: Clusters) -> float:
+        return clusters.inertia if weight_N is None else float((weight_N * clusters.gap_N).sum())
+
     best = run(0)
     for restart in range(1, restarts):
-        best = min(best, run(restart), key=lambda clusters: clusters.inertia)
+        best = min(best, run(restart), key=inertia)
     tell("clustering", restarts * iterations, restarts * iterations)
     return best
 

@@ -21,7 +21,13 @@ CROWDED = 0.5
 
 
 def lloyd(
-    x_N_d: Array, centres_k_d: Array, iterations: int, *, restart: int = 0, restarts: int = 1
+    x_N_d: Array,
+    centres_k_d: Array,
+    iterations: int,
+    *,
+    weight_N: Array | None = None,
+    restart: int = 0,
+    restarts: int = 1,
 ) -> tuple[Array, Rows]:
     """Return the centres after up to `iterations` updates, and the nearest centre of each row, ties by smallest number.
 
@@ -38,17 +44,20 @@ def lloyd(
         x_N_d: points, as `dense` makes them.
         centres_k_d: where to start, float64.
         iterations: the most updates of the centres.
+        weight_N: how much a row counts in the mean of its cluster, not negative; without them every row counts 1. A
+            cluster whose rows all weigh 0 keeps its centre where it was.
         restart: which one this is of `restarts`, for those who hear of the progress.
         restarts: see there.
     """
     search = _Search(x_N_d, centres_k_d)
+    weight_N = np.ones(len(x_N_d)) if weight_N is None else weight_N
     for iteration in range(iterations):
         tell("clustering", restart * iterations + iteration, restarts * iterations)
         if not search.assign(centres_k_d):
             return centres_k_d, search.label_N
         total_k_d, count_k = np.zeros_like(centres_k_d), np.zeros(len(centres_k_d))
         # By one thread and in order of rows, so that the last bits are always the same.
-        _absorb(x_N_d, search.label_N, total_k_d, count_k)
+        _absorb(x_N_d, search.label_N, weight_N, total_k_d, count_k)
         held = count_k > 0
         centres_k_d = centres_k_d.copy()
         centres_k_d[held] = total_k_d[held] / count_k[held, None]
@@ -188,10 +197,11 @@ def _low(score, squared, slack):
 
 
 @jit
-def _absorb(x_N_d, label_N, total_k_d, count_k):
-    """Add the rows to their clusters."""
+def _absorb(x_N_d, label_N, weight_N, total_k_d, count_k):
+    """Add the rows, each as often as it weighs, to their clusters."""
     for i in range(len(x_N_d)):
-        count_k[label_N[i]] += 1.0
+        weight = weight_N[i]
+        count_k[label_N[i]] += weight
         total_d, u = total_k_d[label_N[i]], x_N_d[i]
         for j in range(len(u)):
-            total_d[j] += u[j]
+            total_d[j] += weight * u[j]

@@ -17,17 +17,22 @@ LANES = 64
 """Rows of a block that is measured at a time."""
 
 
-def starts(x_N_d: Array, k: int, generator: np.random.Generator) -> Array:
+def starts(x_N_d: Array, k: int, generator: np.random.Generator, weight_N: Array | None = None) -> Array:
     """Return `k` rows to start from, ``(k, d)`` float64: greedy k-means++ with 2 + ln k candidates per centre.
 
     Arthur & Vassilvitskii, SODA 2007. Of a large pool a random part is looked at, and of wide rows their leading
-    principal axes, in which squared distances are a little smaller.
+    principal axes, in which squared distances are a little smaller. Rows with weights are drawn in proportion to
+    weight times squared distance, and those of weight 0 never; at least one weighs more than that.
     """
-    N, d = x_N_d.shape
+    rows_N = np.arange(len(x_N_d)) if weight_N is None else np.flatnonzero(weight_N)
     m = max(SEEDED_ON, 5 * k)
-    part = dense(x_N_d[np.sort(generator.choice(N, m, replace=False))] if m < N else x_N_d)
+    if m < len(rows_N):
+        rows_N = rows_N[np.sort(generator.choice(len(rows_N), m, replace=False))]
+    part = dense(x_N_d if len(rows_N) == len(x_N_d) else x_N_d[rows_N])
+    weight_m = np.ones(len(part)) if weight_N is None else weight_N[rows_N]
     rows = np.empty(k, np.intp)
-    _seed(_leading(part) if d > 2 * AXES else part, generator.random((k, 2 + int(np.log(k)))), rows)
+    wide = x_N_d.shape[1] > 2 * AXES
+    _seed(_leading(part) if wide else part, weight_m, generator.random((k, 2 + int(np.log(k)))), rows)
     return part[rows].astype(np.float64)
 
 
@@ -68,7 +73,7 @@ def _gaps(lanes_d_m, x_q_d, gap_q_m):
 
 
 @jit
-def _seed(x_m_d, uniform_k_q, rows):
+def _seed(x_m_d, weight_m, uniform_k_q, rows):
     """Fill `rows` by greedy k-means++: of q rows drawn in proportion to D^2, keep the one that lowers it most.
 
     All candidates of a step are measured in one pass over the rows. Distances are differences in the rows' own
@@ -83,12 +88,14 @@ def _seed(x_m_d, uniform_k_q, rows):
             lanes_b_d_m[i // LANES, j, i % LANES] = x_m_d[i, j]
     near_m = np.full(blocks * LANES, np.inf)
     near_m[m:] = 0.0
+    counted_m = np.zeros(blocks * LANES)
+    counted_m[:m] = weight_m
     cumulated_m, tried_q_m, gap_q_m = np.empty(m), np.empty((q, len(near_m))), np.empty((q, LANES), x_m_d.dtype)
     row_q, candidate_q_d, potential_q = np.empty(q, np.intp), np.empty((q, d), x_m_d.dtype), np.empty(q)
     for step in range(k):
         total, tried = 0.0, q if step > 0 else 1
         for i in range(m):
-            total += 1.0 if step == 0 else near_m[i]
+            total += weight_m[i] * (1.0 if step == 0 else near_m[i])
             cumulated_m[i] = total
         for c in range(tried):
             row_q[c] = min(np.searchsorted(cumulated_m, uniform_k_q[step, c] * total, side="right"), m - 1)
@@ -96,12 +103,12 @@ def _seed(x_m_d, uniform_k_q, rows):
         potential_q[:] = 0.0
         for b in range(blocks):
             _gaps(lanes_b_d_m[b], candidate_q_d[:tried], gap_q_m[:tried])
-            before_m = near_m[b * LANES : (b + 1) * LANES]
+            before_m, times_m = near_m[b * LANES : (b + 1) * LANES], counted_m[b * LANES : (b + 1) * LANES]
             for c in range(tried):
                 gap_m, tried_m, potential = gap_q_m[c], tried_q_m[c, b * LANES : (b + 1) * LANES], 0.0
                 for i in range(LANES):
                     tried_m[i] = min(before_m[i], np.float64(gap_m[i]))
-                    potential += tried_m[i]
+                    potential += times_m[i] * tried_m[i]
                 potential_q[c] += potential
         best = potential_q[:tried].argmin()
         rows[step] = row_q[best]
