@@ -12,7 +12,12 @@ from querist.strategies._coverage import COVERED, Covering
 from querist.strategies.base import Picks, State, register
 
 
-@register("facility_location", cite="Wei, Iyer & Bilmes, ICML 2015", presets={"paper": {}, "S4": {}})
+@register(
+    "facility_location",
+    cite="Wei, Iyer & Bilmes, ICML 2015",
+    aliases=("submodlib",),
+    presets={"paper": {}, "S4": {}},
+)
 @dataclass(frozen=True, kw_only=True)
 class FacilityLocation(Covering):
     """Wants the row that most raises the similarity of all rows to their most similar labelled or picked one.
@@ -20,11 +25,21 @@ class FacilityLocation(Covering):
     Identity: ``gain(x) = sum_i max(0, s_ix - max_(j in L u S) s_ij)`` with ``s = (1 + cos) / 2``. Greedy, so at least
     1 - 1/e of the best possible. It is `max_herding` with another kernel.
 
+    Use when: few labels shall represent the pool; better than random on both sets of our selection study, and greedy is
+    near the best possible.
+
+    Avoid when: a good model exists and many labels are there: it does not know where the model errs.
+
+    Pitfalls: looking at all pairs takes time in the square of the pool. Cosine is flat, so far rows count too:
+    max_herding with a narrow kernel is more local.
+
     Attributes:
         space: frozen features or the task model's embeddings; ``auto`` takes embeddings where the learner trains them.
         limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
+    family: ClassVar = "submodular"
+    regimes: ClassVar = ("VL", "L")
     space: Literal["auto", "features", "embeddings"] = "auto"
     needs: ClassVar = (Features(frame="all"),)
 
