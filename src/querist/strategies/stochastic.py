@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -41,12 +41,21 @@ class Stochastic(Strategy):
     (power), ``exp(beta s_i)`` (softmax) or ``rank_i^-beta`` (softrank). Power counts scores from the lowest value they
     can take, so the margin enters as ``1 - (p_(1) - p_(2))``.
 
+    Use when: a batch is large and its score has no idea of redundancy: noise costs nothing and makes batches diverse.
+
+    Avoid when: single items are asked for, where the top of the base is what the noise only blurs.
+
+    Pitfalls: beta must fit the scale of the score: with power, scores near 0 of a sure model make it greedy again.
+    Curves need more repeats.
+
     Attributes:
         base: what scores the rows.
         form: how a score becomes a weight.
         beta: 0 draws uniformly; the larger, the closer to the top of the base.
     """
 
+    family: ClassVar = "wrapper"
+    regimes: ClassVar = ("M", "H")
     base: Scoring = field(default_factory=Margin)
     form: Literal["power", "softmax", "softrank"] = "power"
     beta: float = 1.0
