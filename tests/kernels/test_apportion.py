@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given, strategies as st
 
-from querist.kernels.apportion import in_turn
+from querist.kernels.apportion import in_proportion, in_turn
 from querist.seeds import Seed
 
 
@@ -40,3 +40,37 @@ def test_C8_shares_sum_to_the_batch_and_a_smaller_batch_is_a_prefix(world, data)
     shares, supply = np.bincount(group[rows], minlength=len(turn)), np.bincount(group, minlength=len(turn))
     # Largest remainder with leftovers passed on: nobody has two more than a group that could still give.
     assert all(shares[a] <= shares[z] + 1 for a in range(len(turn)) for z in range(len(turn)) if shares[z] < supply[z])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(0, 30)), min_size=1, max_size=8).filter(
+        lambda groups: sum(room for _, room in groups)
+    ),
+    st.data(),
+)
+def test_C8_proportional_shares_add_up_and_stay_within_their_room(groups, data):
+    share, room = np.array([s for s, _ in groups]), np.array([r for _, r in groups])
+    b = data.draw(st.integers(0, int(room.sum())))
+    count = in_proportion(share, room, b)
+    assert count.sum() == b
+    assert (count >= 0).all()
+    assert (count <= room).all()
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(1, 200))
+def test_proportional_shares_with_room_are_quotas_rounded_to_the_largest_remainders(share, b):
+    share = np.sort(np.array(share))[::-1]
+    count = in_proportion(share, np.full(len(share), b), b)
+    assert (np.diff(count) <= 0).all()
+    quota = b * share / share.sum()
+    assert (np.abs(count - quota) < 1 + 1e-6).all()
+    remainder = (quota - np.floor(quota + 1e-9)).round(9)
+    given_more = count > np.floor(quota + 1e-9)
+    if given_more.any() and not given_more.all():
+        assert remainder[given_more].min() >= remainder[~given_more].max()
+
+
+def test_a_full_group_passes_its_share_on_in_proportion():
+    assert in_proportion(np.array([8.0, 2.0, 1.0]), np.array([3, 99, 99]), 12).tolist() == [3, 6, 3]
+    assert in_proportion(np.zeros(3), np.array([5, 0, 5]), 4).tolist() == [2, 0, 2]
+    assert in_proportion(np.array([3.0, 3.0, 4.0]) / 10, np.full(3, 10), 10).tolist() == [3, 3, 4]

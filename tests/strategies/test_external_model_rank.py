@@ -1,0 +1,152 @@
+"""A base strategy fed with stored outputs of an external model."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from querist.errors import DataError, SpecError
+from querist.evidence.evidence import Evidence
+from querist.evidence.needs import Draws, Embeddings, Features, Probs
+from querist.labels.oracle import SimulatedOracle
+from querist.learners.base import learners
+from querist.registry import describe
+from querist.seeds import Seed
+from querist.session.session import Session
+from querist.strategies.bald import Bald
+from querist.strategies.base import State, choose, flags_of, identity_of, strategies
+from querist.strategies.clue import Clue
+from querist.strategies.entropy import Entropy
+from querist.strategies.external_model_rank import ExternalModelRank
+from querist.strategies.k_center_greedy import KCenterGreedy
+from querist.strategies.margin import Margin
+from querist.strategies.random import Random
+from querist.testing.contract import StrategyContract
+from querist.testing.fakes import fake_dataset
+
+WHAT = "the test split of another year"
+
+
+@pytest.fixture(scope="class")
+def shared(request):
+    with tempfile.TemporaryDirectory() as folder:
+        request.cls.folder = Path(folder)
+        rng = np.random.default_rng(0)
+        for c in (2, 4, 7, 40):
+            np.save(request.cls.folder / f"{c}.npy", rng.dirichlet(np.ones(c), 200_000).astype(np.float32))
+        yield
+
+
+@pytest.mark.usefixtures("shared")
+class TestExternalModelRank(StrategyContract):
+    symmetric = False  # rows that are alike still have rows of their own in the file
+    cold = True
+
+    def make(self):
+        return ExternalModelRank(path=str(self.folder / "4.npy"), trained_on=WHAT)
+
+    def evidence(self, strategy, **settings):
+        settings["c"] = 4
+        return super().evidence(strategy, **settings)
+
+
+N, C = 40, 5
+
+
+def world(labelled=(1, 7, 30)):
+    labelled = np.array(labelled, np.int64)
+    return Evidence(np.setdiff1d(np.arange(N), labelled), {}, labelled=labelled, c=C)
+
+
+def outputs(*shape, seed=0):
+    return np.random.default_rng(seed).dirichlet(np.ones(C), shape)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def store(values, base, trained_on=WHAT):
+        np.save(tmp_path / "outputs.npy", values)
+        return ExternalModelRank(path=str(tmp_path / "outputs.npy"), trained_on=trained_on, base=base)
+
+    return store
+
+
+@pytest.mark.parametrize("base", [Entropy(), Margin()])
+def test_N1_equals_the_base_fed_with_the_same_probabilities_exact_zeros_included(stored, base):
+    ev, p, key = world(), outputs(N), Seed(0).key()
+    p[::4] = np.eye(C)[np.arange(len(p[::4])) % C]
+    plain = Evidence(ev.candidates, {Probs(): p[ev.candidates]}, labelled=ev.labelled, c=C)
+    expected, got = choose(base, plain, 20, key), choose(stored(p, base), ev, 20, key)
+    assert got.ids.tolist() == expected.ids.tolist()
+    assert got.utility.tolist() == expected.utility.tolist()
+    assert all(reason.startswith("by an external model: ") for reason in got.reasons)
+
+
+def test_Q5_equals_bald_fed_with_the_same_draws(stored):
+    ev, q, base, key = world(), outputs(N, 6), Bald(k=6), Seed(0).key()
+    (need,) = base.needs_at(State(has_model=True))
+    assert isinstance(need, Draws)
+    plain = Evidence(ev.candidates, {need: [q[ev.candidates, j] for j in range(6)]}, labelled=ev.labelled, c=C)
+    expected, got = choose(base, plain, 15, key), choose(stored(q, base), ev, 15, key)
+    assert got.ids.tolist() == expected.ids.tolist()
+    assert got.utility == pytest.approx(expected.utility)
+
+
+def test_Q13_equals_k_center_on_the_same_logits_labelled_rows_included(stored):
+    ev, z, base, key = world(), np.log(outputs(N)).astype(np.float32), KCenterGreedy(space="embeddings"), Seed(0).key()
+    plain = Evidence(ev.candidates, {Embeddings(frame="all"): z}, labelled=ev.labelled, c=C)
+    expected, got = choose(base, plain, 15, key), choose(stored(z, base), ev, 15, key)
+    assert got.ids.tolist() == expected.ids.tolist()
+
+
+def test_L8_it_is_flagged_and_its_provenance_is_recorded(stored):
+    strategy = stored(outputs(N), Margin())
+    assert flags_of(strategy) == {"external"}
+    assert describe(strategy)["trained_on"] == WHAT
+    one = identity_of(strategy)
+    assert one["path"] != strategy.path
+    assert identity_of(stored(outputs(N, seed=1), Margin()))["path"] != one["path"]
+    with pytest.raises(SpecError, match="Expected trained_on to say which data"):
+        stored(outputs(N), Margin(), trained_on=" ")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [(outputs(N)[:, :3], r"shape \(n, 5\)"), (2 * outputs(N), "are not probabilities"), (outputs(9), "has 9 rows")],
+)
+def test_files_that_do_not_fit_are_refused(stored, values, words):
+    with pytest.raises(DataError, match=words):
+        choose(stored(values, Margin()), world(), 3, Seed(0).key())
+
+
+@pytest.mark.parametrize(
+    ("base", "words"), [(Random(), "it reads none"), (Clue(space="embeddings"), "Embeddings, Probs")]
+)
+def test_a_base_reads_one_kind_of_output(base, words):
+    with pytest.raises(SpecError, match=words):
+        ExternalModelRank(path="x.npy", trained_on=WHAT, base=base)
+
+
+def test_what_no_model_puts_out_comes_from_the_session(stored):
+    strategy = stored(outputs(N), Clue(space="features"))
+    assert strategy.needs_at(State())
+    assert all(isinstance(need, Features) for need in strategy.needs_at(State()))
+
+
+@pytest.mark.parametrize("preset", ["S3_entropy", "S3_margin", "S3_bald", "S3_coreset"])
+def test_C19_presets_build(preset):
+    built = strategies.build({"name": "external_model_rank", "preset": preset, "path": "x.npy", "trained_on": WHAT})
+    assert strategies.build(describe(built)) == built
+
+
+def test_it_opens_a_session_without_labels(tmp_path):
+    data = fake_dataset(n=80)
+    p = np.random.default_rng(0).dirichlet(np.ones(3), 80)
+    np.save(tmp_path / "p.npy", p)
+    strategy = ExternalModelRank(path=str(tmp_path / "p.npy"), trained_on=WHAT)
+    session = Session(data, strategy="margin", initial=strategy, learner=learners.build("linear"), seed=0)
+    query = session.ask(5)
+    best = sorted(data.pool.tolist(), key=lambda i: -float(-(p[i] * np.log(p[i])).sum()))[:5]
+    assert list(query.ids) == best
+    assert session.tell(SimulatedOracle(data.labels, data.pool).answer(query)) is not None
