@@ -116,7 +116,9 @@ def test_without_labels_and_with_one_class_seen_every_row_counts_the_same():
         assert picks == naive(g, m, ev, 20, per_class=len(ev.labelled) / 4, u=u)
 
 
-@pytest.mark.parametrize(("labels", "width"), [(0, 0.7), (40, 0.7), (80, 0.7 * 0.5**0.3), (200, 0.4319), (400, 0.3508), (4000, 0.35)])
+@pytest.mark.parametrize(
+    ("labels", "width"), [(0, 0.7), (40, 0.7), (80, 0.7 * 0.5**0.3), (200, 0.4319), (400, 0.3508), (4000, 0.35)]
+)
 def test_the_width_follows_the_labels_per_class(labels, width):
     assert Adaptive()._width(labels / 4) == pytest.approx(width, abs=1e-4)
 
@@ -190,10 +192,9 @@ def test_a_row_at_the_mean_is_no_first_pick():
 def test_embeddings_are_centred_as_features_are():
     ev = fake_evidence([Embeddings(frame="all"), Probs(), Labels()])
     unit = ev[Embeddings(frame="all")] / np.linalg.norm(ev[Embeddings(frame="all")], axis=1, keepdims=True)
-    same = Evidence(
-        ev.candidates, {WHOLE: principal_rows(unit, np.arange(len(unit)), 128), Probs(): ev[Probs()], Labels(): ev[Labels()]},
-        labelled=ev.labelled, c=ev.c,
-    )  # fmt: skip
+    turned = principal_rows(unit, np.arange(len(unit)), 128)
+    values = {WHOLE: turned, Probs(): ev[Probs()], Labels(): ev[Labels()]}
+    same = Evidence(ev.candidates, values, labelled=ev.labelled, c=ev.c)
     deep = choose(Adaptive(space="embeddings"), ev, 8, KEY).ids.tolist()
     assert deep == choose(Adaptive(), same, 8, KEY).ids.tolist()
 
@@ -205,11 +206,11 @@ def test_what_it_needs_follows_the_state():
     assert Adaptive().wants_at(warm) == (Labels(), Refit(frame="labelled"))
     assert Adaptive(temperature="none").wants_at(warm) == (Labels(),)
     assert Adaptive(space="embeddings").needs_at(warm) == (Embeddings(frame="all"), Probs())
-    assert Adaptive(components=None).needs_at(cold) == (Features(frame="all"),)
+    assert Adaptive(components=0).needs_at(cold) == (Features(frame="all"),)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"wide": 0.1}, {"narrow": 0.0}, {"audit": 1.0}, {"audit": -0.1}, {"components": 0}, {"limit": 0}]
+    "settings", [{"wide": 0.1}, {"narrow": 0.0}, {"audit": 1.0}, {"audit": -0.1}, {"components": -1}, {"limit": 0}]
 )
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(SpecError):

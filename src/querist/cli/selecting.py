@@ -10,7 +10,7 @@ from querist.cli.background import in_background
 from querist.cli.labels import read_labels
 from querist.cli.output import bars, emit, err, out
 from querist.cli.picks import reasons_in_words, table_of
-from querist.cli.selection import AUTO, Order, Selected, carry_out
+from querist.cli.selection import AUTO, DEFAULT, Order, Selected, carry_out
 from querist.cli.sources import StoreFolder
 
 INTERRUPTED = 130
@@ -29,8 +29,8 @@ def select(
     budget: Annotated[int, typer.Option("--budget", "-b", help="How many items to pick.", show_default=False)],
     strategy: Annotated[
         str,
-        typer.Option("--strategy", "-s", help="Name or composition, e.g. 'stochastic(margin, beta=1)'; auto says why."),
-    ] = AUTO,
+        typer.Option("--strategy", "-s", help="Name or composition, e.g. badge or 'stochastic(margin, beta=1)'."),
+    ] = DEFAULT,
     labels: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,9 +68,9 @@ def select(
 ) -> None:
     """Pick what to label next.
 
-    Without labels a strategy that needs no model starts cold. Items of the source that have a label already, or those
-    in --labels, are learned from and never picked. Of images that look alike only one can be picked; files that are no
-    images are set aside and listed. picks.html shows what was picked, why, and what each pick stands for.
+    The default strategy works without labels and with any number of them. Items of the source that have a label
+    already, or those in --labels, are learned from and never picked. Of images that look alike only one can be picked;
+    files that are no images are set aside and listed. picks.html shows what was picked, why, and what each stands for.
     """
     order = Order(
         source=source, budget=budget, strategy=strategy, lines=read_labels(labels or ()), learner=learner,
@@ -98,8 +98,6 @@ def _say(done: Selected) -> None:
     """Tell a person what was chosen, what was set aside, and where everything is."""
     for notice in done.notices:
         err.print(f"[bold yellow]Note:[/] {escape(notice)}", highlight=False)
-    if done.why:
-        err.print(f"Strategy {done.why}.", highlight=False, markup=False, soft_wrap=True)
     aside, goals = done.data.set_aside, done.targets
     if aside:
         where = f"; which and why: {goals.set_aside}" if goals.set_aside else ""

@@ -27,13 +27,12 @@ from querist.report.contact_page import write_contact_sheet
 from querist.report.maps import Projection, embedding_map
 from querist.seeds import Seed
 from querist.session.given import GivenFeatures, are_given
+from querist.session.hubs import pool_hubness
 from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.strategies.base import State, Strategy, card_of
 
-AUTO = "auto"
-PAIRWISE = 200_000
-"""Items up to which a strategy that compares all pairs is chosen by itself."""
+AUTO, DEFAULT = "auto", "adaptive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Order:
 
     source: str
     budget: int
-    strategy: str = AUTO
+    strategy: str = DEFAULT
     lines: Sequence[Line] = ()
     learner: str = "linear"
     features: str = AUTO
@@ -63,7 +62,6 @@ class Selected:
         document: all that a program may want to know.
         notices: what a person must be told.
         targets: the files that were written.
-        why: name of the strategy and why it was chosen, if nobody asked for one.
         data: what was selected from.
         title: of a table of the picks.
     """
@@ -73,7 +71,6 @@ class Selected:
     notices: list[str]
     targets: Targets
     data: Dataset
-    why: str
     title: str
 
 
@@ -93,9 +90,8 @@ def _carry_out(order: Order) -> Selected:
     keep_labels(goals.picks)
     encoder, notice = _encoder(order, data)
     matched = match(order.lines, data, order.source) if order.lines else Matched(_own_labels(data), [])
-    strategy, why = _strategy(order, matched, data)
     setting = _setting(order, data, encoder)
-    session = Session(setting, learner=order.learner, strategy=strategy, seed=order.seed)
+    session = Session(setting, learner=order.learner, strategy=order.strategy, seed=order.seed)
     session.adopt(matched.labels)
     query = session.ask(order.budget)
     asked = session.book.asked[-1]
@@ -104,16 +100,24 @@ def _carry_out(order: Order) -> Selected:
     notices = [*([notice] if notice else []), *_unused(matched)]
     if chooser is not session.strategy:
         notices.append(
-            f"Nothing is labelled yet and {strategy!r} needs a model: this first batch is chosen by {name!r}. "
+            f"Nothing is labelled yet and {order.strategy!r} needs a model: this first batch is chosen by {name!r}. "
             "Label it and pass --labels."
+        )
+    if asked.left:
+        notices.append(
+            f"{name!r} uses every answer before it asks again: this is the first of {asked.size} items. Label it, pass "
+            "--labels, and select the next one."
         )
     certificate = session.certificate
     if certificate is not None and certificate.sampled:
         notices.append(f"The pool is too large to compare all pairs: {certificate}.")
+    hubs = pool_hubness(setting)
+    if hubs.worrying:
+        notices.append(hubs.notice)
     facts = {
         "features": in_words(encoder),
+        "hubness": str(hubs),
         "strategy": in_words(chooser),
-        "why this strategy": why or "it was asked for",
         **({"certificate": str(certificate)} if certificate is not None else {}),
         "labelled so far": f"{len(matched.labels):,} items" if matched.labels else "nothing",
         **({"learner": in_words(session.learner)} if asked.purpose == QUERY else {}),
@@ -124,12 +128,13 @@ def _carry_out(order: Order) -> Selected:
     rows = _rows(data, query, asked.utility, sheet)
     _write(goals, rows, sheet, data)
     return Selected(
-        rows=rows, notices=notices, targets=goals, data=data, why=f"{name}: {why}" if why else "",
+        rows=rows, notices=notices, targets=goals, data=data,
         title=f"{name}: {len(rows)} of {len(data.pool)} items",
         document={
             "source": order.source, "spec": session.spec, "labelled": len(matched.labels), "notices": notices,
-            "strategy": {"name": name, "why": why},
+            "strategy": {"name": name},
             "certificate": certificate and {**certificate._asdict(), "share": certificate.share},
+            "hubness": hubs._asdict(),
             "set_aside": [entry._asdict() for entry in data.set_aside],
             "files": {kind: str(path) for kind, path in goals._asdict().items() if path is not None},
             "picks": rows,
@@ -160,20 +165,6 @@ def _setting(order: Order, data: Dataset, encoder: Encoder) -> Setting:
     store = store_for(order.source, order.store) if is_of_files(data) else order.store
     cache = open_cache(store / "cache" if store else None)
     return Setting(data, encoder, cache=cache)
-
-
-def _strategy(order: Order, matched: Matched, data: Dataset) -> tuple[str, str]:
-    """The strategy, and why it was chosen if nobody asked for one."""
-    if order.strategy != AUTO:
-        return order.strategy, ""
-    classes = len(set(matched.labels.values()))
-    if not classes:
-        return "typiclust", "nothing is labelled yet, so it takes the most typical items of different groups"
-    if classes == 1:
-        return "typiclust", "only one class is labelled, and no model can be fitted to one class"
-    if len(data.pool) > PAIRWISE:
-        return "badge", "it takes different items that the model is unsure about, also in a pool of this size"
-    return "uherding", "it covers what the model is unsure about, and asks closer calls as labels get denser"
 
 
 def _own_labels(data: Dataset) -> dict[int, Any]:

@@ -31,7 +31,7 @@ SAMPLE = 1000
 @register("adaptive", cite="Querist; after Bae, Oliveira & Sutherland, ICLR 2025", presets={"v1": {}})
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(Covering):
-    """Wants the row that most raises the coverage of what the model is unsure about, at a width that follows the budget.
+    """Wants the row that most raises the coverage of what the model is unsure about, at a width that suits the budget.
 
     Identity: ``gain(x) = sum_n u_n max(0, k(n, x) - max_(s in L u S) k(n, s))``, greedily, with
     ``k(n, x) = exp(-|g_n - g_x|^2 / sigma^2)`` between directions g seen from the mean of the pool, which removes hubs;
@@ -49,8 +49,8 @@ class Adaptive(Covering):
 
     Attributes:
         space: frozen features or the task model's embeddings; ``auto`` takes embeddings where the learner trains them.
-        components: along how many principal axes of the pool, at most, directions are seen from its mean; None takes the
-            features as they are, from the origin.
+        components: along how many principal axes of the pool, at most, directions are seen from its mean; 0 takes
+            the features as they are, from the origin.
         wide: width of the kernel up to 10 labels per class, in median distances.
         narrow: the least width.
         temperature: ``held_out`` takes the T at which answers were likeliest under heads that had not seen them (five
@@ -62,18 +62,18 @@ class Adaptive(Covering):
     family: ClassVar = "budget-adaptive"
     regimes: ClassVar = ("VL", "L", "M", "H")
     space: Literal["auto", "features", "embeddings"] = "auto"
-    components: int | None = 128
+    components: int = 128
     wide: float = 0.7
     narrow: float = 0.35
     temperature: Literal["held_out", "none"] = "held_out"
     audit: float = 0.05
+    limit: int = 50_000
     needs: ClassVar = (Features(frame="all", components=128), Probs())
     wants: ClassVar = (Labels(), Refit(frame="labelled"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.components is not None:
-            require_at_least(self, 1, "components")
+        require_at_least(self, 0, "components")
         if not 0.0 < self.narrow <= self.wide < float("inf"):
             raise SpecError(f"Expected 0 < narrow <= wide, got narrow = {self.narrow} and wide = {self.wide}.")
         if not 0.0 <= self.audit < 1.0:
@@ -114,17 +114,15 @@ class Adaptive(Covering):
 
     @property
     def _features(self) -> Features:
-        return Features(frame="all", components=self.components)
+        return Features(frame="all", components=self.components or None)
 
     def _directions(self, ev: Evidence) -> Array:
         if Embeddings(frame="all") not in ev.needs:
             return directions(ev[self._features])
         x_N_d = unit_rows(ev[Embeddings(frame="all")])
-        return (
-            x_N_d
-            if self.components is None
-            else directions(principal_rows(x_N_d, np.arange(len(x_N_d)), self.components))
-        )
+        if not self.components:
+            return x_N_d
+        return directions(principal_rows(x_N_d, np.arange(len(x_N_d)), self.components))
 
     def _audit(self, ev: Evidence, b: int, key: Key) -> Rows:
         """Return the rows of the frame ``all`` that are drawn uniformly: `audit` times `b`, rounded at random."""
@@ -152,7 +150,7 @@ class Adaptive(Covering):
             return unclear_N
         p_n_c = ev[Probs()]
         refit = Refit(frame="labelled")
-        if refit in ev.needs and len(ev.labelled) > 1:
+        if self.temperature == "held_out" and refit in ev.needs and len(ev.labelled) > 1:
             p_l_c = held_out(ev[refit], key.child("folds").hash(ev.labelled), FOLDS)
             p_n_c = tempered(p_n_c, likeliest_temperature(p_l_c, ev[Labels()], TEMPERATURES))
         unclear_N[ev.rows("labelled")] = 0.0
