@@ -28,8 +28,10 @@ from querist.errors import UsageError
 from querist.evidence.cache import open_cache
 from querist.evidence.needs import Features
 from querist.files import AtomicFile, atomic_write, write_bytes
+from querist.kernels.hubness import Hubness
 from querist.kernels.workers import workers
 from querist.progress import Listener, listening
+from querist.session.hubs import pool_hubness
 from querist.session.setting import Setting
 
 AUTO = "auto"
@@ -91,8 +93,12 @@ def encode(
     )
     words = f"{rows:,} items of {width:,} features by {document['encoder']['name']}{speed}. Written to {output}"
     err.print(words, highlight=False, markup=False, soft_wrap=True)
+    hubs: Hubness = document["hubness"]
+    err.print(f"Hubness {hubs}.", highlight=False, markup=False, soft_wrap=True)
+    if hubs.worrying:
+        err.print(f"[bold yellow]Note:[/] {escape(hubs.notice)}", highlight=False)
     if as_json:
-        emit({**document, "set_aside": [entry._asdict() for entry in aside]})
+        emit({**document, "set_aside": [entry._asdict() for entry in aside], "hubness": hubs._asdict()})
 
 
 class Meter:
@@ -122,6 +128,7 @@ def _carry_out(source: str, name: str, output: Path, precision: str, store: Path
         encoder, notice = _chosen(name, data)
         setting = Setting(data, encoder, cache=open_cache(store_for(source, store) / "cache"))
         x_N_d = setting.features[Features(frame="all", normalise=False)]
+        hubs = pool_hubness(setting)
     spec = setting.spec
     record = {
         "format": ENCODED,
@@ -143,7 +150,7 @@ def _carry_out(source: str, name: str, output: Path, precision: str, store: Path
         aside = output.with_name(f"{output.stem}.set_aside.csv")
         write_set_aside(aside, data.set_aside)
         files["set_aside"] = str(aside)
-    return {**record, "set_aside": data.set_aside, "files": files}
+    return {**record, "set_aside": data.set_aside, "files": files, "hubness": hubs}
 
 
 def _chosen(name: str, data: Dataset) -> tuple[Encoder, str | None]:
