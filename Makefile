@@ -5,10 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-all lint docs bench-fit bench-session bench-selection bench-scale peers clean
+.PHONY: demo gallery test test-all lint docs bench-fit bench-session bench-selection bench-scale peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
+
+# What every strategy picks, as pages to look at.
+gallery: $(VENV)/.core
+	$(BIN)/querist gallery
 
 test: $(STAMP)
 	$(MAKE) --no-print-directory lint
@@ -62,4 +66,4 @@ $(VENV)/.all: $(STAMP)
 	touch $@
 
 clean:
-	rm -rf $(VENV) querist-demo
+	rm -rf $(VENV) querist-demo querist-gallery

@@ -16,7 +16,7 @@ def test_it_is_the_minimum_over_the_grid(seed, scale):
     y = rng.integers(3, size=12)
     loss = [-np.log(tempered(p, t)[np.arange(12), y]).mean() for t in GRID]
     got = likeliest_temperature(p, y, GRID)
-    assert loss[int(np.flatnonzero(GRID == got)[0])] <= min(loss) + 1e-9
+    assert loss[int(np.flatnonzero(got == GRID)[0])] <= min(loss) + 1e-9
 
 
 def test_confident_mistakes_heat_and_modest_successes_cool():

@@ -49,7 +49,7 @@ TABLE = {
         {"paper": {"passes": 3, "rho": 0.75, "enough": 25, "masks": "row", "iterations": 100, "restarts": 1}},
     ),
     "centroid_init": ("", {"paper": {"iterations": 100, "restarts": 1}}),
-    "facility_location": ("", {"paper": {}, "S4": {}}),
+    "facility_location": ("submodlib", {"paper": {}, "S4": {}}),
     "stochastic": (
         "power_bald power_entropy power_margin",
         {

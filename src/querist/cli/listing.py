@@ -1,32 +1,36 @@
 """``querist strategies|learners|encoders|datasets``: what there is, and what each needs."""
 
-import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from querist.cli.output import emit, out
+from querist.cli.output import emit, err, out
 from querist.data.dataset import datasets
 from querist.encoders.base import encoders
+from querist.errors import UnknownNameError
+from querist.evidence.needs import Need
 from querist.learners.base import learners
 from querist.registry import Card, Registry
-from querist.strategies.base import State, Strategy, strategies
+from querist.session.pairing import needs_of, starts, unmet
+from querist.strategies.base import FAMILIES, REGIMES, strategies
+from querist.strategies.guide import plain, settings_of
 
 KINDS: dict[str, Registry[Any]] = {
     "strategies": strategies, "learners": learners, "encoders": encoders, "datasets": datasets,
 }  # fmt: skip
 
+Name = Annotated[str | None, typer.Argument(help="Explain this one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
 
 def command(kind: str) -> Callable[..., None]:
     """Return the command that lists one registry."""
 
-    def show(
-        name: Annotated[str | None, typer.Argument(help="Explain this one.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    ) -> None:
+    def show(name: Name = None, as_json: AsJson = False) -> None:
         registry = KINDS[kind]
         cards = list(registry.cards()) if name is None else [registry.card(name)]
         if as_json:
@@ -36,54 +40,149 @@ def command(kind: str) -> Callable[..., None]:
         else:
             _explain(cards[0])
 
-    return show
+    return list_strategies if kind == "strategies" else show
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which strategies to list; None and False do not restrict.
+
+    Raises:
+        UnknownNameError: there is no such family, regime or need.
+    """
+
+    family: str | None = None
+    regime: str | None = None
+    need: str | None = None
+    cold: bool = False
+
+    def __post_init__(self) -> None:
+        known = {"family": FAMILIES, "regime": tuple(REGIMES), "need": tuple(_NEEDS)}
+        for kind, names in known.items():
+            if (name := getattr(self, kind)) is not None and name.lower() not in map(str.lower, names):
+                raise UnknownNameError(kind, name, names)
+
+    def __call__(self, card: Card[Any]) -> bool:
+        """Return whether a strategy is wanted."""
+        component, built = card.component, plain(card)
+        if self.family and component.family != self.family.lower():  # pyright: ignore[reportFunctionMemberAccess]
+            return False
+        if self.regime and self.regime.upper() not in component.regimes:  # pyright: ignore[reportFunctionMemberAccess]
+            return False
+        if isinstance(built, str):
+            return not (self.need or self.cold)
+        if self.need and _NEEDS[self.need.lower()] not in map(type, needs_of(built)):
+            return False
+        return not self.cold or starts(built)
+
+
+def list_strategies(
+    name: Name = None,
+    learner: Annotated[
+        str | None,
+        typer.Option("--for", help="Only those whose needs this learner meets on frozen features.", show_default=False),
+    ] = None,
+    cold: Annotated[bool, typer.Option("--cold", help="Only those that can choose the very first labels.")] = False,
+    family: Annotated[
+        str | None, typer.Option(help=f"Only this kind: {', '.join(FAMILIES)}.", show_default=False)
+    ] = None,
+    regime: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those at home with so many labels: " + "; ".join(f"{k} {v}" for k, v in REGIMES.items()) + ".",
+            show_default=False,
+        ),
+    ] = None,
+    need: Annotated[
+        str | None, typer.Option(help="Only those that need this, e.g. probs or features.", show_default=False)
+    ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="With --for: say of each that is left out what is missing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    if name is not None:
+        card = strategies.card(name)
+        return emit({"strategies": [described(card)]}) if as_json else _explain(card)
+    wanted = Wanted(family=family, regime=regime, need=need, cold=cold)
+    cards = [card for card in strategies.cards() if wanted(card)]
+    left_out = {} if learner is None else _left_out(cards, learner)
+    cards = [card for card in cards if card.name not in left_out]
+    if as_json:
+        more = {} if learner is None else {"left_out": left_out}
+        return emit({"strategies": [described(card) for card in cards], **more})
+    if cards:
+        out.print(_table("strategies", sorted(cards, key=_family_first)))
+    else:
+        err.print("No strategy meets all of this.")
+    for left, reason in left_out.items() if why else ():
+        err.print(f"{left}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    if learner is not None:
+        hint = "" if why or not left_out else " --why says what each lacks."
+        err.print(
+            f"{len(left_out)} left out, whose needs {learner} does not meet.{hint}", markup=False, highlight=False
+        )
+    return None
 
 
 def described(card: Card[Any]) -> dict[str, Any]:
     """Return a card as JSON values."""
-    return {
+    entry = {
         "name": card.name,
         "summary": card.summary,
         "aliases": list(card.aliases),
         "flags": sorted(card.flags),
         "presets": {name: dict(settings) for name, settings in card.presets.items()},
-        "settings": settings(card),
+        "settings": settings_of(card.component),
         "needs": needs(card),
         "cite": card.cite,
         "revision": card.revision,
     }
-
-
-def settings(card: Card[Any]) -> dict[str, str]:
-    """Return the settings of a component with their types and defaults, as text."""
-    if dataclasses.is_dataclass(card.component):
-        pairs = [(f.name, f.type, f.default) for f in dataclasses.fields(card.component) if f.init]
-    else:
-        parameters = inspect.signature(card.component).parameters.values()
-        pairs = [(p.name, p.annotation, dataclasses.MISSING if p.default is p.empty else p.default) for p in parameters]
-    return {
-        name: f"{_type(kind)}" + ("" if default is dataclasses.MISSING else f" = {default!r}")
-        for name, kind, default in pairs
-    }
+    if card.name in strategies.names() and strategies.card(card.name) is card:
+        component, built = card.component, plain(card)
+        entry["family"], entry["regimes"] = component.family, list(component.regimes)  # pyright: ignore[reportFunctionMemberAccess]
+        entry["cold"] = None if isinstance(built, str) else starts(built)
+    return entry
 
 
 def needs(card: Card[Any]) -> list[str]:
-    """Return what a strategy wants to know once there is a model; wrappers say those of their base."""
-    component = card.component
-    if not (isinstance(component, type) and issubclass(component, Strategy)):
+    """Return what a strategy must know once there is a model; wrappers say those of their default base."""
+    if getattr(card.component, "registry", None) is not strategies:
         return []
-    required = [f for f in dataclasses.fields(component) if f.init and f.default is dataclasses.MISSING]  # pyright: ignore[reportArgumentType]
-    if required:
-        return ["those of the strategy it wraps"]
-    return [str(need) for need in component().needs_at(State(round=0, n_labelled=1, has_model=True))]
+    built = plain(card)
+    return ["it depends on its settings"] if isinstance(built, str) else [str(need) for need in needs_of(built)]
 
 
-def _table(kind: str, cards: list[Card[Any]]) -> Table:
+_NEEDS: dict[str, type[Need[Any]]] = {kind.__name__.lower(): kind for kind in Need.__subclasses__()}
+"""The vocabulary of needs, by name."""
+
+
+def _left_out(cards: Sequence[Card[Any]], learner: str) -> dict[str, str]:
+    """The strategies among these that a learner does not fit, and why."""
+    provider, found = learners.build(learner), {}
+    for card in cards:
+        built = plain(card)
+        reasons = [built] if isinstance(built, str) else unmet(built, provider)
+        if reasons:
+            found[card.name] = "; ".join(reasons)
+    return found
+
+
+def _family_first(card: Card[Any]) -> tuple[int, str]:
+    family = card.component.family  # pyright: ignore[reportFunctionMemberAccess]
+    return (*FAMILIES, family).index(family), card.name
+
+
+def _table(kind: str, cards: Sequence[Card[Any]]) -> Table:
     table = Table(title=kind, title_justify="left", box=None, pad_edge=False)
     columns = ["name", "what it does"] + (["needs", "flags"] if kind == "strategies" else [])
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    family = None
     for card in cards:
+        if kind == "strategies" and (its := card.component.family or "other") != family:  # pyright: ignore[reportFunctionMemberAccess]
+            family = its
+            table.add_row(f"[bold]{family}[/]")
         more = [", ".join(needs(card)) or "nothing", ", ".join(sorted(card.flags))] if kind == "strategies" else []
         table.add_row(card.name, card.summary, *more)
     return table
@@ -92,12 +191,16 @@ def _table(kind: str, cards: list[Card[Any]]) -> Table:
 def _explain(card: Card[Any]) -> None:
     out.print(f"[bold]{card.name}[/]" + (f"  (also: {', '.join(card.aliases)})" if card.aliases else ""))
     out.print(inspect.getdoc(card.component) or "", markup=False, highlight=False)
-    for title, pairs in (("settings", settings(card)), ("presets", {k: str(dict(v)) for k, v in card.presets.items()})):
+    presets = {name: str(dict(settings)) for name, settings in card.presets.items()}
+    for title, pairs in (("settings", settings_of(card.component)), ("presets", presets)):
         if pairs:
             out.print(f"\n[bold]{title}[/]")
             for name, text in pairs.items():
                 out.print(f"  {name}: {text}", markup=False, highlight=False)
+    is_strategy = getattr(card.component, "registry", None) is strategies
     for title, text in (
+        ("family", card.component.family if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]
+        ("at home with", ", ".join(card.component.regimes) if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]
         ("needs", ", ".join(needs(card))),
         ("flags", ", ".join(sorted(card.flags))),
         ("source", card.cite),
@@ -105,7 +208,3 @@ def _explain(card: Card[Any]) -> None:
         if text:
             out.print(f"\n[bold]{title}[/]: ", end="")
             out.print(text, markup=False, highlight=False)
-
-
-def _type(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from querist.cli import demo, encoding, listing, selecting, study
+from querist.cli import demo, encoding, forecasting, gallery, listing, selecting, study
 from querist.cli.background import leave
 from querist.cli.output import fail
 from querist.data.torchvision_sets import ROOT
@@ -39,6 +39,8 @@ app.command("demo")(demo.demo)
 app.add_typer(study.app, name="study")
 app.command("select")(selecting.select)
 app.command("encode")(encoding.encode)
+app.command("gallery")(gallery.gallery)
+app.command("forecast")(forecasting.forecast)
 for kind in listing.KINDS:
     app.command(kind, help=f"List the {kind}, or explain one.")(listing.command(kind))
 

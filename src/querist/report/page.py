@@ -12,6 +12,7 @@ import pandas as pd
 import vl_convert
 
 from querist.files import write_bytes
+from querist.report.foreseen import foreseen
 from querist.report.markup import Html, document, join, resource, tag
 from querist.report.palette import PAPERS, theme
 from querist.report.panels import mapped
@@ -78,6 +79,7 @@ def _regime(regime: Regime, number: int, prefix: str, names: Collection[str], se
         verdicts(regime),
         figures(regime, prefix, names),
         mapped(regime, prefix),
+        foreseen(regime, prefix),
         picked(regime),
     )
 

@@ -37,6 +37,7 @@ class StudyResults:
         pictures: uint8 images ``(h, w)`` or ``(h, w, 3)`` of items by id; only picked ids are looked up.
         captions: class names of items by id, of bought labels only.
         map: the pool in two dimensions.
+        forecasts: what was forecast before, see `querist.studies.outlooks.forecast_table`.
 
     Raises:
         DataError: a table lacks columns, or results belong to arms that the table of arms does not list.
@@ -52,6 +53,7 @@ class StudyResults:
     pictures: Mapping[int, Picture] | None = None
     captions: Mapping[int, str] | None = None
     map: EmbeddingMap | None = None
+    forecasts: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         require_columns(self.rounds, COLUMNS, "rounds")
@@ -109,6 +111,11 @@ class Regime:
     def picks(self) -> pd.DataFrame:
         """The picks of these arms, names without suffix."""
         return self._mine(self.study.picks)
+
+    @cached_property
+    def forecasts(self) -> pd.DataFrame | None:
+        """The forecasts of these arms, names without suffix; None if there are none."""
+        return None if self.study.forecasts is None else self._mine(self.study.forecasts)
 
     @cached_property
     def reference(self) -> str:

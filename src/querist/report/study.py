@@ -15,6 +15,8 @@ from querist.registry import describe, digest
 from querist.report.maps import EmbeddingMap, embedding_map
 from querist.report.results import StudyResults
 from querist.seeds import Seed
+from querist.session.hubs import pool_hubness
+from querist.studies.outlooks import forecast_table, kept_of
 from querist.studies.study import Study
 
 
@@ -33,6 +35,7 @@ def results_of(study: Study) -> StudyResults:
         pictures=Pictures(dataset) if dataset.picture is not None else None,
         captions=_bought(study, dataset),
         map=_map(study),
+        forecasts=forecast_table(kept_of(study.plan, study.store)),
     )
 
 
@@ -83,6 +86,7 @@ def _settings(study: Study, dataset: Dataset) -> dict[str, str]:
         "dataset": f"{dataset.name}: {len(dataset.pool):,} items to choose from, {len(dataset.test):,} to test on, "
         f"{dataset.c} classes (content {dataset.fingerprint[:12]})",
         "features": _text(table.features),
+        **_hubs(study),
         "learner": _text(table.learner),
         "initial pool": _text(table.initial),
         "labels at each checkpoint": ", ".join(map(str, counts)),
@@ -91,6 +95,15 @@ def _settings(study: Study, dataset: Dataset) -> dict[str, str]:
         "training seeds": str(table.seeds),
         "configuration": digest(study.spec.model_dump(mode="json"))[:12],
     }
+
+
+def _hubs(study: Study) -> dict[str, str]:
+    """Whether a few items are near everything, for each set of frozen features that a learner reads."""
+    frozen = {id(arm.setting): arm.setting for arm in study.plan.arms if not arm.learner.trains_backbone}
+    found = [(describe(setting.encoder)["name"], pool_hubness(setting)) for setting in frozen.values()]
+    words = [f"{name}: {hubs}" if len(found) > 1 else str(hubs) for name, hubs in found]
+    notices = [hubs.notice for _, hubs in found if hubs.worrying]
+    return {"hubness of the features": "; ".join([*words, *notices])} if found else {}
 
 
 def _text(component: Any) -> str:

@@ -9,6 +9,7 @@ FLAGS = {
     "oracle": "reads hidden labels: a bound, no strategy one could use",
     "initial_oracle": "starts from a pool chosen with hidden labels",
     "one_shot": "selects afresh for every budget instead of adding to what was bought",
+    "sequential": "waits for each answer before it asks again: a query of b items takes b answers in turn",
     "external": "computed outside this library",
 }
 ABBREVIATIONS = frozenset({"nll", "ece"})

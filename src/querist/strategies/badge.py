@@ -20,10 +20,21 @@ class Badge(Strategy):
     First the largest ``|g_i|``, then draws with probability in proportion to ``D_i^2``, the squared distance to the
     nearest pick in gradient space; ``g_i = (p_i - e_yhat) (x) z_i`` is never written out.
 
+    Use when: a classifier head is trained and batches of any size are wanted that are uncertain and diverse, without a
+    setting to tune.
+
+    Avoid when: there are fewer than about four labels per class: it gained on UC Merced from there on, and nothing on
+    CIFAR-10 within 20 labels per class.
+
+    Pitfalls: rows the model is certain of have gradients of length 0; once all are, the rest is drawn at random. The
+    length of embeddings counts, so their scale decides much.
+
     Attributes:
         gradient: of the last layer's weights (``linear``), or of weights and bias (``bias_linear``).
     """
 
+    family: ClassVar = "hybrid"
+    regimes: ClassVar = ("L", "M", "H")
     gradient: Literal["linear", "bias_linear"] = "linear"
     needs: ClassVar = (Gradients(),)
 

@@ -1,6 +1,7 @@
 """BALD: mutual information between a label and the draw that is right."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
@@ -21,10 +22,21 @@ class Bald(DrawsScoring):
     Identity: ``u_i = H(mean_k p^(k)_i) - mean_k H(p^(k)_i)``, in nats, between 0 and ``min(log k, log c)``; exactly 0
     where all draws agree. Rows are scored one by one, so large batches are redundant: see `batch_bald`.
 
+    Use when: the draws come from a good approximate posterior, a net with dropout or an ensemble, and labels are noisy:
+    it ignores noise no label would settle.
+
+    Avoid when: the draws are bagged heads on few labels: whole queries went to a few classes in our study, far below
+    random.
+
+    Pitfalls: rows are scored one by one, so a batch repeats itself: batch_bald or stochastic(bald) repair that. Too few
+    draws bias the score upwards.
+
     Attributes:
         k: draws of a stochastic model, or members of a committee.
     """
 
+    family: ClassVar = "committee"
+    regimes: ClassVar = ("M", "H")
     k: int = 25
 
     def reason(self, utility: float) -> str:

@@ -1,7 +1,7 @@
 """BatchBALD: a batch whose labels together tell most about the draw that is right."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Draws, Need
@@ -24,11 +24,20 @@ class BatchBald(Strategy):
     tell at most ``log k`` nats; once the picks tell what there is, the batch is completed at random, with a utility
     of 0. Made for batches of a few tens.
 
+    Use when: batches are of at most a few tens and coherent draws from a good approximate posterior are at hand.
+
+    Avoid when: batches are larger, or draws are bagged heads on few labels: far below random in our study.
+
+    Pitfalls: all labels together tell at most log k nats, so with few draws the batch is soon completed at random. Time
+    grows with every pick.
+
     Attributes:
         k: draws of a stochastic model, or members of a committee, each one function of all rows.
         samples: configurations of labels that are weighed, at most.
     """
 
+    family: ClassVar = "committee"
+    regimes: ClassVar = ("L", "M")
     k: int = 100
     samples: int = 40_000
 

@@ -23,11 +23,20 @@ class CentroidInit(KMeansStrategy):
     matter. Clusters left empty are replaced by the rows farthest from all picks. It is `kmeans_single_batch` with
     other settings, and without the claim that it chooses a whole budget.
 
+    Use when: the very first labels are bought: one or two per class, on frozen features.
+
+    Avoid when: there are labels already, which it does not look at.
+
+    Pitfalls: the number of clusters is the number of picks; with fewer than the number of classes some class is missed
+    for certain.
+
     Attributes:
         iterations: the most Lloyd iterations per start; every row takes part.
         restarts: starts, of which the one with the lowest inertia is kept.
     """
 
+    family: ClassVar = "cold start"
+    regimes: ClassVar = ("VL",)
     iterations: int = 100
     restarts: int = 1
     needs: ClassVar = (Features(),)

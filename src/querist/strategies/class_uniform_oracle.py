@@ -26,11 +26,21 @@ class ClassUniformOracle(Strategy):
     The classes take turns in a keyed order that is the same in every round and goes on where the labelled set ends, so
     that smaller budgets are prefixes of larger ones. Reads sealed labels: compare nothing deployable with it silently.
 
+    Use when: you want to know what a perfectly balanced random pool would be worth, as an upper reference for balancing
+    methods.
+
+    Avoid when: the result is to be compared with anything deployable: it reads labels that nobody has paid for.
+
+    Pitfalls: a balanced pool is no upper bound on accuracy; good rules can beat it. Class shares of its labels say
+    nothing about the pool.
+
     Attributes:
         quota: ``largest_remainder`` lets per-class counts differ by at most one; ``floor`` takes ``b // c`` of each
             class and completes the batch at random.
     """
 
+    family: ClassVar = "random and oracle"
+    regimes: ClassVar = ("VL", "L", "M", "H")
     quota: Literal["largest_remainder", "floor"] = "largest_remainder"
     needs: ClassVar = (Sealed(),)
 

@@ -44,6 +44,14 @@ class ClusterMargin(Strategy):
     learner, a mean size of 1.25 reached 92.9 % (margin 92.6 %, random 89.9 %), 2 reached 91.1 % and 4 reached 89.6 %
     (means of 16 pools, standard errors up to 0.4). Hence the default.
 
+    Use when: batches are large and margin alone would buy near-duplicates.
+
+    Avoid when: clusters would be large: the rarest clusters are then outliers, and the gain over random is lost on
+    digits at 4 rows per cluster.
+
+    Pitfalls: linkage takes time in the square of the pool. The clusters of embeddings change with the model in every
+    round.
+
     Attributes:
         oversampling: rows of small margin per pick.
         mean_size: the number of clusters is the number of rows divided by this.
@@ -51,6 +59,8 @@ class ClusterMargin(Strategy):
         space: frozen features or the task model's embeddings; ``auto`` takes embeddings where the learner trains them.
     """
 
+    family: ClassVar = "hybrid"
+    regimes: ClassVar = ("M", "H")
     oversampling: float = 10.0
     mean_size: float = 1.25
     threshold: float | None = None

@@ -1,6 +1,7 @@
 """Mean divergence of the draws from their consensus."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
@@ -17,10 +18,19 @@ class ConsensusKl(DrawsScoring):
     Identity: ``u_i = mean_k KL(p^(k)_i || mean_k p^(k)_i)`` in nats. On the same draws this is `bald`, under the name
     and with the small committee of query by committee.
 
+    Use when: a small committee of genuinely different models is at hand, as in query by committee.
+
+    Avoid when: you run bald already, for on the same draws the scores are the same; or the committee is bagged heads on
+    few labels, where it was far below random in our study.
+
+    Pitfalls: members that never saw a class say 0 to it and blow disagreement up. Large batches are redundant.
+
     Attributes:
         k: draws of a stochastic model, or members of a committee.
     """
 
+    family: ClassVar = "committee"
+    regimes: ClassVar = ("M", "H")
     k: int = 5
 
     def reason(self, utility: float) -> str:

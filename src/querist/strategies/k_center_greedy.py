@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Need
-from querist.kernels.farthest_first import farthest_first, nearest_to_mean
 from querist.seeds import Key
-from querist.strategies._whole import places
+from querist.strategies._whole import farthest_picks
 from querist.strategies.base import Picks, State, Strategy, register
 
 
@@ -31,12 +28,21 @@ class KCenterGreedy(Strategy):
     Identity: ``argmax_i min_(j in L u S) |x_i - x_j|``; the covering radius is at most twice the best possible.
     Distances are differences in float64, the variant other systems call exact. Attracted by outliers.
 
+    Use when: no region may be left without a label, outliers included, and the features are those of a good task model.
+
+    Avoid when: features are frozen and labels few: it lost 14 to 23 points to random on UC Merced and CIFAR-10.
+
+    Pitfalls: every pick is the most extreme row left, so broken images and outliers are bought first. The scale of
+    features decides unless rows are normalised.
+
     Attributes:
         space: frozen features or the task model's embeddings; ``auto`` takes embeddings where the learner trains them.
         normalise: divide rows by their norm first.
         start: the first pick when nothing is labelled: the row nearest to the mean of all, or a random one.
     """
 
+    family: ClassVar = "coverage"
+    regimes: ClassVar = ("M", "H")
     space: Literal["auto", "features", "embeddings"] = "auto"
     normalise: bool = False
     start: Literal["mean", "random"] = "mean"
@@ -49,17 +55,7 @@ class KCenterGreedy(Strategy):
         return f"it lies {utility:.3g} away from everything labelled or picked before"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
-        x_N_d, tie_N, place_N = self._points(ev), key.hash(ev.all), places(ev)
-        open_N, labelled = place_N >= 0, ev.rows("labelled")
-        if len(labelled):
-            rows, gap = farthest_first(x_N_d, labelled, open_N, tie_N, b)
-            return Picks(place_N[rows], gap)
-        first = nearest_to_mean(x_N_d, open_N, tie_N) if self.start == "mean" else int(tie_N.argmin())
-        open_N[first] = False
-        # The first pick has no distance of its own; it is given that of the second, the radius it leaves uncovered.
-        rows, gap = farthest_first(x_N_d, np.array([first]), open_N, tie_N, min(b, int(open_N.sum())))
-        radius = gap[:1] if len(gap) else np.zeros(1)
-        return Picks(place_N[np.append(first, rows)[:b]], np.append(radius, gap)[:b])
+        return farthest_picks(ev, self._points(ev), b, key, self.start)
 
     @property
     def _need(self) -> Need[Array]:

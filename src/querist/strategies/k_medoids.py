@@ -29,11 +29,22 @@ class KMedoids(Covering):
     location with ``s = const - d``, then by swaps of a pick with any unlabelled row until none helps. The picks come
     with the number of rows that are nearest to them, largest first.
 
+    Use when: few labels are to represent the whole pool on frozen features; better than random on both sets of our
+    selection study.
+
+    Avoid when: the pool is beyond the limit and every swap counts, or a good model exists and boundaries matter more
+    than density.
+
+    Pitfalls: looking at all pairs takes time in the square of the pool. Dense regions that are learnt already keep
+    their weight until they are labelled.
+
     Attributes:
         swaps: whether to go on after the greedy start.
         limit: rows up to which all pairs are looked at; see `Covering`. Beyond it there are no swaps.
     """
 
+    family: ClassVar = "coverage"
+    regimes: ClassVar = ("VL", "L")
     swaps: bool = True
     needs: ClassVar = (Features(frame="all"),)
 

@@ -27,8 +27,18 @@ class KMeansSingleBatch(KMeansStrategy):
 
     One-shot: every budget is a selection of its own from the whole pool, and labels of a smaller budget are not
     reused. Clusters left empty are replaced by the rows farthest from all picks.
+
+    Use when: the whole budget is known in advance and small, and frozen features are good: it led the demo on digits by
+    3 points.
+
+    Avoid when: labelling goes on afterwards, for a larger budget is another selection and reuses no label.
+
+    Pitfalls: one shot per budget: curves against it must charge each point in full. Picks depend on the random start of
+    k-means.
     """
 
+    family: ClassVar = "coverage"
+    regimes: ClassVar = ("VL", "L")
     needs: ClassVar = (Features(),)
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:

@@ -21,8 +21,18 @@ class LeastConfidence(Scoring):
     """Wants the rows whose most likely class is least likely.
 
     Identity: ``u_i = 1 - p_(1)``.
+
+    Use when: a model with trustworthy probabilities exists and there are tens of labels per class.
+
+    Avoid when: labels are few: with up to 20 labels per class it was worse than random on CIFAR-10 and no better on UC
+    Merced.
+
+    Pitfalls: many rows of a saturated model tie at a probability of 1 and are then drawn at random. Large batches are
+    redundant.
     """
 
+    family: ClassVar = "uncertainty"
+    regimes: ClassVar = ("M", "H")
     needs: ClassVar = (Probs(),)
 
     def reason(self, utility: float) -> str:

@@ -16,8 +16,17 @@ class Margin(Scoring):
     """Wants the rows whose two most likely classes are closest.
 
     Identity: ``u_i = -(p_(1) - p_(2))``.
+
+    Use when: there are tens of labels per class; it is the safest single score, needs one pass and no setting.
+
+    Avoid when: there are fewer labels than about four per class, or batches are large compared with the labelled set.
+
+    Pitfalls: neighbours on one stretch of a boundary are all picked together; mix with stochastic or cluster_margin.
+    Label noise near boundaries is bought first.
     """
 
+    family: ClassVar = "uncertainty"
+    regimes: ClassVar = ("M", "H")
     needs: ClassVar = (Probs(),)
     lowest: ClassVar = -1.0
 

@@ -21,11 +21,21 @@ class MaxHerding(Covering):
     unit-norm features. Up to `limit` rows nothing is subsampled. With a kernel that is 1 within a radius and 0 beyond
     it is `prob_cover`.
 
+    Use when: there are no labels or few, with frozen features: the first choice there, smooth where prob_cover has a
+    hard radius.
+
+    Avoid when: there are tens of labels per class and a good model: margin and badge know where it errs.
+
+    Pitfalls: looking at all pairs takes time in the square of the pool. A width of 1 suits features of many dimensions
+    and unit length; hubs are picked early.
+
     Attributes:
         sigma: width of the kernel.
         limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
+    family: ClassVar = "budget-adaptive"
+    regimes: ClassVar = ("VL", "L")
     sigma: float = 1.0
     needs: ClassVar = (Features(frame="all"),)
 

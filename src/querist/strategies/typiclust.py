@@ -35,6 +35,15 @@ class TypiClust(Strategy):
     neighbours within the cluster). When the clusters run out, rows farthest from everything labelled or picked complete
     the batch. Made for very small budgets.
 
+    Use when: there are up to a few labels per class and frozen features are good: plus 26 points over random at the
+    first 10 labels of digits.
+
+    Avoid when: labels are plenty, for it never looks at the model; or features are raw pixels, where it gained nothing
+    on UC Merced and CIFAR-10.
+
+    Pitfalls: clusters of at most 5 members are left out, and with them rare classes. The typical rows of a class teach
+    little about its border.
+
     Attributes:
         max_clusters: the most clusters.
         min_size: clusters with at most as many members are left out.
@@ -45,6 +54,8 @@ class TypiClust(Strategy):
         restarts: starts of k-means, of which the best is kept.
     """
 
+    family: ClassVar = "budget-adaptive"
+    regimes: ClassVar = ("VL", "L")
     max_clusters: int = 500
     min_size: int = 5
     neighbours: int = 20

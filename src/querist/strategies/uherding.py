@@ -49,6 +49,15 @@ class UHerding(Covering):
     T has the least calibration error on a random 30 % of the labels, for a logistic head that is refitted on the other
     70 %; a stand-in for the learner's own head, which it equals if that is `linear` with the same penalty.
 
+    Use when: one rule shall serve from the first label on: it covers at first and turns to the boundary as labels get
+    denser.
+
+    Avoid when: labels are noisy or near-duplicates many with the settings of the paper, whose smallest distance they
+    dictate; robust settings bear it better.
+
+    Pitfalls: with fewer than about four labels the temperature is guessed from almost nothing. Looking at all pairs
+    takes time in the square of the pool.
+
     Attributes:
         radius: width of the kernel. ``paper``: the smallest distance above 0 between labelled rows. ``robust``: a low
             quantile of the distances to the nearest labelled row, near-duplicates left out. 1 with fewer than two rows.
@@ -57,6 +66,8 @@ class UHerding(Covering):
         limit: rows up to which all pairs are looked at; see `Covering`.
     """
 
+    family: ClassVar = "budget-adaptive"
+    regimes: ClassVar = ("VL", "L", "M")
     radius: Literal["paper", "robust"] = "robust"
     temperature: Literal["paper", "robust", "none"] = "robust"
     penalty: float = 20.0

@@ -1,6 +1,7 @@
 """Variation ratio of the votes."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
@@ -22,10 +23,19 @@ class VariationRatio(DrawsScoring):
     draw share its vote equally, so that the score depends neither on the order of classes nor on a coin. Only about k
     values exist, so the keyed hash decides much; more draws leave it less to decide.
 
+    Use when: an ensemble of trained nets is at hand; it uses votes alone, so badly calibrated members do no harm.
+
+    Avoid when: there are fewer than about five draws, or whole large batches are chosen by it: most rows tie.
+
+    Pitfalls: only as many different scores exist as there are draws, so ties decide much of a batch. Many libraries
+    call least confidence by this name.
+
     Attributes:
         k: draws of a stochastic model, or members of a committee.
     """
 
+    family: ClassVar = "committee"
+    regimes: ClassVar = ("M", "H")
     k: int = 5
 
     def reason(self, utility: float) -> str:
