@@ -8,9 +8,11 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Embeddings, Features, Labels, Probs, Refit
 from querist.kernels.calibration import tempered
 from querist.kernels.centring import directions, median_distance, principal_rows
+from querist.kernels.workers import workers
 from querist.seeds import Seed
 from querist.strategies.adaptive import FOLDS, SAMPLE, TEMPERATURES, Adaptive
 from querist.strategies.base import State, choose, strategies
+from querist.strategies.max_herding import MaxHerding
 from querist.testing.fakes import fake_evidence
 from querist.testing.strategy_contract import StrategyContract
 
@@ -182,11 +184,12 @@ def test_constant_features_still_give_a_batch():
 
 
 def test_a_row_at_the_mean_is_no_first_pick():
-    x = np.array([[1.0, 0], [0, 1], [-1, 0], [0, -1], [0, 0], [0.9, 0.1], [-0.9, -0.1]])
-    ev = Evidence(np.arange(7), {WHOLE: principal_rows(x, np.arange(7), 128)}, c=2)
-    for b in range(1, 7):
-        assert 4 not in choose(Adaptive(audit=0.0), ev, b, KEY).ids
-    assert sorted(choose(Adaptive(audit=0.0), ev, 7, KEY).ids.tolist()) == list(range(7))
+    # Seen from the mean all others lie in directions at right angles, and it would cover each of them best.
+    x = np.concatenate([np.eye(20), -np.eye(20), np.zeros((1, 20))])
+    ev = Evidence(np.arange(41), {WHOLE: principal_rows(x, np.arange(41), 128)}, c=2)
+    for b in (1, 5, 40):
+        assert 40 not in choose(Adaptive(audit=0.0), ev, b, KEY).ids
+    assert sorted(choose(Adaptive(audit=0.0), ev, 41, KEY).ids.tolist()) == list(range(41))
 
 
 def test_embeddings_are_centred_as_features_are():
@@ -221,3 +224,28 @@ def test_the_published_rule_keeps_its_name():
     assert strategies.build({"name": "adaptive", "preset": "v1"}) == Adaptive(
         components=128, wide=0.7, narrow=0.35, temperature="held_out", audit=0.05
     )
+
+
+def test_all_equally_unclear_it_is_max_herding_on_centred_rows():
+    ev = evidence(8, warm=False)
+    g = directions(ev[WHOLE])
+    m = median_distance(g[np.sort(np.argsort(KEY.child("distances").hash(ev.all))[:SAMPLE])])
+    centred = Evidence(ev.candidates, {Features(frame="all"): g}, c=4)
+    herding = choose(MaxHerding(sigma=0.7 * m), centred, 30, KEY)
+    adaptive = choose(Adaptive(audit=0.0), ev, 30, KEY)
+    assert adaptive.ids.tolist() == herding.ids.tolist()
+    np.testing.assert_allclose(adaptive.utility / len(g), herding.utility, rtol=1e-9)
+
+
+def test_neither_threads_nor_blocks_matter():
+    ev = evidence(2, n=1500, l=60)
+    alone = choose(Adaptive(), ev, 40, KEY)
+    with workers(3):
+        together = choose(Adaptive(), ev, 40, KEY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("querist.kernels.coverage.STRETCH", 2**12)
+        patch.setattr("querist.kernels.coverage.SHARE", 64)
+        cut = choose(Adaptive(), ev, 40, KEY)
+    for other in (together, cut):
+        assert other.ids.tolist() == alone.ids.tolist()
+        np.testing.assert_array_equal(other.utility, alone.utility)

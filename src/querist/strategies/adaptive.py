@@ -144,15 +144,14 @@ class Adaptive(Covering):
 
     def _unclear(self, ev: Evidence, key: Key) -> Array:
         """Return ``(N,)``: how unsure the model is of every row."""
-        unclear_N = np.ones(len(ev.all))
         one_class = Labels() in ev.needs and len(np.unique(ev[Labels()])) < 2
         if Probs() not in ev.needs or one_class:
-            return unclear_N
+            return np.ones(len(ev.all))
         p_n_c = ev[Probs()]
         refit = Refit(frame="labelled")
         if self.temperature == "held_out" and refit in ev.needs and len(ev.labelled) > 1:
             p_l_c = held_out(ev[refit], key.child("folds").hash(ev.labelled), FOLDS)
             p_n_c = tempered(p_n_c, likeliest_temperature(p_l_c, ev[Labels()], TEMPERATURES))
-        unclear_N[ev.rows("labelled")] = 0.0
+        unclear_N = np.zeros(len(ev.all))
         unclear_N[ev.rows("candidates")] = 1.0 + scores.margin(p_n_c)
         return unclear_N
