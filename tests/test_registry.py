@@ -185,6 +185,8 @@ def test_numbers_widen_to_floats_and_nothing_else_is_coerced():
         ("tuned(k=__import__('os').getcwd())", SpecError, "cannot read"),
         ("tuned(k=[x for x in (1,)])", SpecError, "cannot read"),
         ("tuned({[]: 1})", SpecError, "cannot read"),
+        ("tuned(k=some.npy)", SpecError, r"expected a number, a name, a list, or text in quotes .*, got some\.npy"),
+        ("tuned(k=true)", SpecError, "tuned.k: expected int, got True"),
         ("pl\0ain", SpecError, "cannot read"),
         ({"name": "tuned", "revision": 2}, SpecError, "written for revision 2 of tuned; installed is revision 3"),
     ],

@@ -205,7 +205,16 @@ class Registry(Generic[T]):
     def _value(self, node: ast.AST) -> object:
         if isinstance(node, ast.List | ast.Tuple):
             return [self._value(part) for part in node.elts]
-        return self._node(node) if isinstance(node, ast.Name | ast.Call) else ast.literal_eval(node)
+        if isinstance(node, ast.Name) and node.id in _TRUTH:
+            return _TRUTH[node.id]
+        if isinstance(node, ast.Name | ast.Call):
+            return self._node(node)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            raise ValueError(
+                f"expected a number, a name, a list, or text in quotes such as path='file.npy', got {ast.unparse(node)}"
+            ) from None
 
     @cached_property
     def _modules(self) -> dict[str, str]:
@@ -282,6 +291,8 @@ def digest(value: object) -> str:
 
 
 _NONE = dataclasses.MISSING
+_TRUTH = {"true": True, "false": False}
+"""As TOML and JSON write them; Python's own words are read anyway."""
 
 
 def _fields(component: Callable[..., Any]) -> list[Any]:

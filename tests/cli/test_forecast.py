@@ -88,7 +88,7 @@ def test_a_person_sees_bands_and_never_a_bare_level(stored, capsys):
     _, store = stored
     assert main(["forecast", store, "--each"]) == 0
     shown = capsys.readouterr()
-    assert "at a price of 1 points per 100 labels" in shown.out
+    assert "at a price of 1 point per 100 labels" in shown.out
     rows = [line for line in shown.out.splitlines() if line.startswith(("adaptive", "random"))]
     assert len(rows) == 8
     assert all(row.count("±") == 2 for row in rows)
@@ -120,7 +120,7 @@ def test_the_report_shows_what_was_forecast(stored, capsys):
 
 def test_mistakes_say_what_to_do(stored, capsys, tmp_path):
     _, store = stored
-    assert "got 0: none" in refusal(["forecast", str(tmp_path)], capsys)
+    assert "Run one first: querist study run" in refusal(["forecast", str(tmp_path)], capsys)
     assert "Studies there: tiny" in refusal(["forecast", store, "--study", "tinny"], capsys)
     assert "Arms with runs: adaptive, random" in refusal(["forecast", store, "--arm", "margin"], capsys)
     assert "--study FILE.toml" in refusal(["forecast", store, "--set", "study.pools=1"], capsys)

@@ -18,6 +18,7 @@ def test_costs_are_put_on_the_pages(tmp_path, capsys):
     table = tmp_path / "costs.json"
     table.write_text('{"workload": "10 rows", "rows": [{"name": "margin", "seconds": 2, "megabytes": 3}]}')
     assert main(["gallery", "margin", "--out", str(tmp_path / "out"), "--costs", str(table)]) == 0
+    assert "1 page; look" in capsys.readouterr().err
     assert "2 s and 3 MB beyond its inputs for 10 rows." in (tmp_path / "out/strategy/margin.html").read_text()
     table.write_text("nothing")
     assert main(["gallery", "margin", "--out", str(tmp_path / "out"), "--costs", str(table)]) == 2

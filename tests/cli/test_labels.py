@@ -41,3 +41,25 @@ def test_a_copy_elsewhere_is_known_by_its_content_whatever_its_name(photos, tmp_
 def test_a_label_of_another_picture_with_the_same_name_is_refused(photos, tmp_path):
     with pytest.raises(DataError, match=r"ids others/1\.png are not in the source"):
         labelled(photos, tmp_path, "others/1.png")
+
+
+def test_a_table_of_picks_from_images_labels_their_features_too(photos, tmp_path):
+    table = "row,key,split,path\n0,k0,pool,photos/0.png\n1,k1,pool,photos/2.png\n"
+    (tmp_path / "features.csv").write_text(table)
+    np.save(tmp_path / "features.npy", np.eye(2, dtype=np.float32))
+    spec = {"name": "table", "path": "features.csv", "features": "features.npy", "classes": ("a", "b")}
+    features = datasets.build(spec)
+    key = photos.manifest.keys[photos.paths.index("photos/2.png")]
+    (tmp_path / "done.csv").write_text(f"rank,id,key,path,label\n1,0,{key},photos/2.png,b\n")
+    lines = read_labels([tmp_path / "done.csv"])
+    assert match(lines, features, "features.npy").labels == {1: "b"}
+    # Of images the content counts: what lies at the path by now may be another picture.
+    (tmp_path / "done.csv").write_text("rank,id,key,path,label\n1,0,0123456789abcdef,photos/2.png,b\n")
+    with pytest.raises(DataError, match="ids 0123456789abcdef are not in the source"):
+        match(read_labels([tmp_path / "done.csv"]), photos, "photos")
+
+
+def test_the_columns_that_were_found_are_named(tmp_path):
+    (tmp_path / "labels.csv").write_text("item,label\n1,a\n")
+    with pytest.raises(DataError, match="got item, label"):
+        read_labels([tmp_path / "labels.csv"])

@@ -1,15 +1,19 @@
 """The listing of strategies: what goes with a learner, what starts cold, and why the rest was left out."""
 
+import inspect
 import json
+import re
 
 import pytest
 
+from querist.cli.listing import _flowing
 from querist.cli.main import main
+from querist.cli.output import out
 from querist.evidence.needs import Need
 from querist.learners.base import learners
 from querist.session.pairing import needs_of, starts, unmet
 from querist.strategies.base import strategies
-from querist.strategies.guide import plain
+from querist.strategies.guide import ADVICE, plain
 
 CARDS = {card.name: card for card in strategies.cards()}
 BUILT = {name: plain(card) for name, card in CARDS.items()}
@@ -97,6 +101,50 @@ def test_why_gives_one_line_for_each(capsys):
 def test_nothing_left_is_said(capsys):
     assert main(["strategies", "--family", "uncertainty", "--cold", "--need", "draws"]) == 0
     assert "No strategy" in capsys.readouterr().err
+
+
+def test_filters_that_would_do_nothing_are_refused(capsys):
+    assert main(["strategies", "--why"]) == 2
+    assert "--for linear --why" in " ".join(capsys.readouterr().err.split())
+    assert main(["strategies", "badge", "--for", "linear"]) == 2
+    assert "leave 'badge' out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_nothing_is_said_to_be_left_out_where_nothing_is(capsys):
+    assert main(["strategies", "--for", "linear", "--cold", "--family", "coverage"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_explanation_flows_and_has_no_markup(capsys, monkeypatch):
+    monkeypatch.setattr(out, "_width", 60)
+    for card in CARDS.values():
+        assert main(["strategies", card.name]) == 0
+        rule = re.split(r"\n(?:settings\n|presets\n|family: )", capsys.readouterr().out)[0]
+        assert "`" not in rule
+        doc = inspect.getdoc(card.component).replace("`", "").replace("::\n", ":\n")
+        assert rule.split()[1:] == doc.split() or card.aliases  # aliases follow the name
+        for words in ADVICE:
+            assert not re.search(rf"\S *{words}: ", rule), f"{card.name}: {words} begins within a line"
+
+
+def test_sections_and_examples_keep_their_lines():
+    doc = """Does ``this``
+    and that.
+
+    Example::
+
+        { a = 1 }
+        { b = 2 }
+
+    Attributes:
+        one: the first, which is a
+            long story.
+        two: the second.
+    """
+    assert _flowing(inspect.cleandoc(doc), 30) == (
+        "Does this and that.\n\nExample:\n\n    { a = 1 }\n    { b = 2 }\n\n"
+        "Attributes:\n    one: the first, which is a\n        long story.\n    two: the second."
+    )
 
 
 @pytest.mark.parametrize(

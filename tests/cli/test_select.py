@@ -395,6 +395,7 @@ class TestFeatures:
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"picks.csv", "picks.html"}
         page = Page((tmp_path / "out" / "picks.html").read_text())
         assert not page.all("img")
+        assert re.search(r"3 picks from 60 items · [^·]+ · adaptive", page.text)
         rows = table(tmp_path / "out" / "picks.csv")
         assert all(row["key"] in page.text for row in rows)
         assert sum(int(row["stands_for"]) for row in rows) == 60
@@ -483,3 +484,28 @@ def _jpeg() -> bytes:
     stream = BytesIO()
     picture("noise", 99).save(stream, format="JPEG")
     return stream.getvalue()
+
+
+class TestRefusals:
+    """What cannot work is said in short, with what would."""
+
+    def test_a_strategy_that_the_learner_does_not_feed(self, features, capsys):
+        assert main(["select", str(features), "--budget", "3", "--strategy", "bald"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "there are no draws" in said
+        assert "querist strategies --for linear lists" in said
+        assert "neighbours:" not in said
+
+    def test_an_oracle_where_nobody_knows_the_labels(self, features, capsys):
+        assert main(["select", str(features), "--budget", "3", "--strategy", "class_uniform_oracle"]) == 2
+        assert "only a labelled benchmark has" in " ".join(capsys.readouterr().err.split())
+
+    def test_nothing_left_to_pick(self, features, tmp_path, capsys):
+        done = tmp_path / "done.csv"
+        done.write_text("id,label\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
+        assert main(["select", str(features), "--budget", "3", "--labels", str(done)]) == 2
+        assert "all 60 items have a label" in " ".join(capsys.readouterr().err.split())
+
+    def test_the_strategy_that_chose_is_named_where_picks_go_to_a_file(self, features, tmp_path, capsys):
+        assert main(["select", str(features), "--budget", "3", "--out", str(tmp_path / "picks.csv")]) == 0
+        assert "adaptive: 3 of 60 items, written to" in " ".join(capsys.readouterr().err.split())

@@ -5,7 +5,7 @@ from hypothesis import given, strategies as st
 
 from querist.kernels.farthest_first import farthest_first
 from querist.kernels.kmeans import Clusters, kmeans
-from querist.kernels.representatives import complete, representatives
+from querist.kernels.representatives import complete, representatives, representatives_of_all
 from querist.seeds import Seed
 
 NOTHING = np.empty(0, np.intp)
@@ -32,6 +32,15 @@ def test_C1_always_b_distinct_open_rows(n, distinct, seed, data):
     assert open_[rows].all()
     assert stands_for.shape == (b,)
     assert (np.diff(stands_for) <= 0).all()
+
+
+def test_of_all_rows_each_cluster_gives_its_medoid_and_the_rest_is_farthest_first():
+    x = np.array([[-2.0], [0.0], [0.5], [10.0], [11.0]])
+    clusters = clustered(x, np.array([0, 0, 0, 2, 2]), 3)  # cluster 1 is empty
+    tie = np.array([4, 3, 2, 1, 0], np.uint64)
+    rows, stands_for = representatives_of_all(x, clusters, tie, 3)
+    assert rows.tolist() == [1, 4, 0]
+    assert stands_for.tolist() == [3, 2, 0]
 
 
 def test_largest_cluster_first_then_farthest_from_everything():

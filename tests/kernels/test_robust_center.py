@@ -1,6 +1,7 @@
 """Robust k-center against a search of all batches."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,6 +125,22 @@ def test_a_clock_never_decides():
             tolerance=0.0,
             seconds=1e-9,
         )
+
+
+def test_a_clock_never_decides_between_coverings_either(monkeypatch):
+    clock, solved = [0.0], module.milp
+
+    def late(cost, **settings):
+        found = solved(cost, **settings)
+        if not cost.any():
+            return found
+        clock[0] = 61.0  # the last programme, for the fewest picks, is cut short with a covering in hand
+        return SimpleNamespace(x=found.x, status=1)
+
+    monkeypatch.setattr(module, "milp", late)
+    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    with pytest.raises(UsageError, match="seconds"):
+        robust_k_center(points(60), np.array([], int), np.ones(60, bool), ties(60), 6, outliers=0, **LOOSE)
 
 
 def test_what_is_undecided_within_the_nodes_is_taken_for_impossible(monkeypatch):

@@ -15,7 +15,8 @@ from querist.registry import Card
 from querist.session.select import select
 from querist.session.session import Session
 from querist.session.setting import Setting
-from querist.strategies.base import Picks, Scoring, State, Strategy, flags_of
+from querist.strategies.base import Picks, Scoring, State, Strategy
+from querist.strategies.composition import flags_of
 from querist.strategies.kmeans_single_batch import KMeansSingleBatch
 from querist.strategies.margin import Margin
 from querist.strategies.stochastic import Stochastic

@@ -249,9 +249,13 @@ def test_prose_marks_code_and_links_names():
 def test_costs_are_read_and_shown(tmp_path):
     table = tmp_path / "costs.json"
     rows = [{"name": "margin", "seconds": 0.01234, "megabytes": 1234.4}]
+    rows.append({"name": "batch_bald", "seconds": 2, "megabytes": 3, "workload": "2,000 rows"})
     table.write_text(json.dumps({"workload": "50,000 rows", "rows": rows}))
     costs = read_costs(table)
-    assert costs == {"margin": "0.0123 s and 1,234 MB beyond its inputs for 50,000 rows."}
+    assert costs == {
+        "margin": "0.0123 s and 1,234 MB beyond its inputs for 50,000 rows.",
+        "batch_bald": "2 s and 3 MB beyond its inputs for 2,000 rows.",
+    }
     write_gallery(tmp_path / "out", ["margin", "random"], costs)
     assert costs["margin"] in (tmp_path / "out" / FOLDER / "margin.html").read_text()
     assert "Cost" not in Page((tmp_path / "out" / FOLDER / "random.html").read_text()).words

@@ -36,7 +36,7 @@ def evidence(y=(0, 5, 7, 5, 0, 7), n=200, judge=head, seed=0):
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     labelled = np.arange(len(y)) * 3
     candidates = np.setdiff1d(np.arange(n), labelled)
-    return x, Evidence(candidates, {ALL: x, FROZEN: judge, Labels(): np.array(y)}, labelled=labelled, c=9)
+    return x, Evidence(candidates, {ALL: x, FROZEN: judge, Labels(): np.array(y, np.int64)}, labelled=labelled, c=9)
 
 
 def test_C2_picks_are_rows_that_change_and_the_step_grows_until_there_are_enough():
@@ -67,7 +67,7 @@ def test_C2_with_too_few_rows_that_change_the_rest_is_random_and_never_repeats()
         picked = choose(AlfaMix(cap=1e-9), ev, 5, Seed(seed).key())
         assert picked.utility.tolist() == [0] * 5
         assert len(set(picked.ids)) == 5
-        assert "at random" in picked.reasons[0]
+        assert picked.reasons[0].startswith("drawn at random, or far from other picks: too few different items")
         last[picked.ids] += 1
     assert last[ev.labelled].sum() == 0
     assert (last[ev.candidates] > 0).mean() > 0.95
@@ -76,6 +76,11 @@ def test_C2_with_too_few_rows_that_change_the_rest_is_random_and_never_repeats()
 def test_M15_classes_may_be_any():
     for y in ((0, 5, 7), (8, 8, 8), (3,)):
         assert len(choose(AlfaMix(), evidence(y)[1], 12, KEY).ids) == 12
+
+
+def test_without_labels_it_says_what_to_do():
+    with pytest.raises(UsageError, match="no row is labelled"):
+        choose(AlfaMix(), evidence(y=())[1], 5, KEY)
 
 
 def test_a_head_that_is_not_linear_is_refused():

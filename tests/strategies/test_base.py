@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from querist.errors import BudgetError, ScoreError, SelectionError, SpecError, UsageError
+from querist.errors import BudgetError, ScoreError, SelectionError, SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Aux, Probs
 from querist.kernels.top import top_b
-from querist.registry import Card
 from querist.seeds import Key, Seed
 from querist.strategies.base import (
     Picks,
@@ -23,8 +22,7 @@ from querist.strategies.base import (
     checked_score,
     choose,
     require_at_least,
-    require_unlabelled,
-    resolved,
+    require_between,
 )
 from querist.strategies.margin import Margin
 
@@ -203,18 +201,6 @@ def test_errors_call_strategies_by_their_own_name():
     assert len(choose(Margin(), ev, 1, KEY).ids) == 1
 
 
-def test_one_shot_rules_refuse_a_pool_with_labels():
-    @frozen
-    class Whole(Fixed):
-        picks: Any = None
-        card: ClassVar = Card(name="whole", component=Fixed, flags=frozenset({"one_shot"}))
-
-    require_unlabelled(Whole(), 0)
-    require_unlabelled(Margin(), 9)
-    with pytest.raises(UsageError, match=r"'whole' selects a whole budget at once .* but 9 items are labelled"):
-        require_unlabelled(Whole(), 9)
-
-
 def test_settings_have_least_values():
     @frozen
     class Sized(Fixed):
@@ -227,26 +213,29 @@ def test_settings_have_least_values():
         require_at_least(Sized(), 1, "size", "more")
 
 
+@pytest.mark.parametrize(
+    ("value", "least", "most", "words"),
+    [
+        (-0.1, 0.0, 1.0, "between 0 and 1, got -0.1"),
+        (1.5, 0.0, 1.0, "between 0 and 1, got 1.5"),
+        (-1.0, 0.0, float("inf"), "finite and 0 or larger, got -1.0"),
+        (float("inf"), 0.0, float("inf"), "finite and 0 or larger, got inf"),
+        (float("nan"), 0.0, float("inf"), "finite and 0 or larger, got nan"),
+    ],
+)
+def test_settings_lie_between_bounds(value, least, most, words):
+    @frozen
+    class Sized(Fixed):
+        picks: Any = None
+        size: float = 0.5
+        other: float = 0.0
+
+    require_between(Sized(), least, most, "size", "other")
+    with pytest.raises(SpecError, match=f"Expected other to be {words}"):
+        require_between(Sized(other=value), least, most, "size", "other")
+
+
 def test_needs_are_the_same_in_every_state_unless_a_strategy_says_otherwise():
     assert Margin().needs_at(State()) == Margin().needs_at(State(round=3, n_labelled=9, has_model=True)) == (Probs(),)
     assert Given().reason(0.5) == "scores 0.5"
     assert Fixed(picks=None).needs_at(State()) == ()
-
-
-def test_space_auto_is_resolved_through_wrappers():
-    @frozen
-    class Inner(Fixed):
-        space: str = "auto"
-        picks: Any = None
-
-    @frozen
-    class Outer(Fixed):
-        base: Strategy
-        picks: Any = None
-
-    wrapped = Outer(base=Outer(base=Inner()))
-    assert resolved(wrapped, True) == Outer(base=Outer(base=Inner(space="embeddings")))
-    assert resolved(wrapped, False) == Outer(base=Outer(base=Inner(space="features")))
-    assert resolved(Inner(space="features"), True) == Inner(space="features")
-    assert resolved(Margin(), True) == Margin()
-    assert wrapped.base.base.space == "auto"

@@ -7,8 +7,9 @@ from querist.errors import DataError, SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features
 from querist.seeds import Seed
-from querist.strategies.base import State, choose, identity_of, strategies
+from querist.strategies.base import State, choose, strategies
 from querist.strategies.cluster_balanced_random import ClusterBalancedRandom
+from querist.strategies.composition import identity_of
 from querist.strategies.random import Random
 from querist.testing.contract import StrategyContract
 

@@ -159,3 +159,7 @@ def test_C18_every_setting_matters():
 def test_C19_the_default_is_the_only_clustering_whose_size_is_known():
     assert strategies.build({"name": "cluster_margin", "preset": "S4"}) == ClusterMargin()
     assert ClusterMargin() == ClusterMargin(oversampling=10.0, mean_size=1.25, threshold=None)
+
+
+def test_a_row_that_is_torn_is_not_minus_zero_apart():
+    assert ClusterMargin().reason(0.0).startswith("its two most likely classes are 0.000 apart")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from querist.errors import SpecError
+from querist.errors import SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features, Labels, Probs
 from querist.kernels.label_balls import pure_radii
@@ -14,6 +14,7 @@ from querist.strategies.dcom import DCoM, competence
 from querist.strategies.margin import Margin
 from querist.strategies.prob_cover import ProbCover
 from querist.testing.contract import StrategyContract
+from querist.testing.fakes import fake_evidence
 
 
 class TestDCoM(StrategyContract):
@@ -101,6 +102,7 @@ def test_before_there_is_a_model_it_is_prob_cover():
         one, other = (choose(rule(**settings), ev, 30, Seed(0).key()) for rule in (DCoM, ProbCover))
         assert one.ids.tolist() == other.ids.tolist()
         assert one.utility.tolist() == other.utility.tolist()
+        assert one.reasons == other.reasons
     assert DCoM().needs_at(State()) == (Features(frame="all"),)
 
 
@@ -150,6 +152,11 @@ def test_large_pools_count_neighbours_in_a_sample():
     assert len(set(sampled.ids.tolist())) == 30
     assert sampled.ids.tolist() != exact.ids.tolist()
     assert sampled.ids.tolist() == choose(DCoM(delta=0.3, centre=0.9, limit=250), ev, 30, key).ids.tolist()
+
+
+def test_it_is_named_where_the_number_of_classes_is_missing():
+    with pytest.raises(UsageError, match=r"^dcom finds its radius"):
+        choose(DCoM(), fake_evidence(DCoM(), c=1), 3, Seed(0).key())
 
 
 @pytest.mark.parametrize("wrong", [{"steepness": 0.0}, {"centre": np.nan}, {"delta": -1.0}, {"limit": 0}])

@@ -6,7 +6,8 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Labels, Probs
 from querist.kernels.one_against_rest import interval, threshold
 from querist.seeds import Seed
-from querist.strategies.base import choose, flags_of
+from querist.strategies.base import choose
+from querist.strategies.composition import flags_of
 from querist.strategies.direct import Direct
 from querist.testing.contract import StrategyContract
 

@@ -7,8 +7,9 @@ from scipy.stats import chi2
 from querist.errors import SpecError
 from querist.seeds import Seed
 from querist.strategies.badge import Badge
-from querist.strategies.base import choose, flags_of, strategies
+from querist.strategies.base import choose, strategies
 from querist.strategies.class_uniform_oracle import ClassUniformOracle
+from querist.strategies.composition import flags_of
 from querist.strategies.epsilon_random import AUDIT, EpsilonRandom
 from querist.strategies.margin import Margin
 from querist.strategies.random import Random

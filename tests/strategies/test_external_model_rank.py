@@ -15,8 +15,9 @@ from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.session import Session
 from querist.strategies.bald import Bald
-from querist.strategies.base import State, choose, flags_of, identity_of, strategies
+from querist.strategies.base import State, choose, strategies
 from querist.strategies.clue import Clue
+from querist.strategies.composition import flags_of, identity_of
 from querist.strategies.entropy import Entropy
 from querist.strategies.external_model_rank import ExternalModelRank
 from querist.strategies.k_center_greedy import KCenterGreedy

@@ -7,7 +7,8 @@ from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Embeddings, Features, Probs
 from querist.seeds import Seed
-from querist.strategies.base import State, choose, resolved, strategies
+from querist.strategies.base import State, choose, strategies
+from querist.strategies.composition import resolved
 from querist.strategies.facility_location import FacilityLocation
 from querist.strategies.fass import Fass
 from querist.testing.contract import StrategyContract
@@ -66,6 +67,15 @@ def test_a_beta_that_lets_all_pass_is_facility_location_where_nothing_is_labelle
     other = choose(FacilityLocation(), ev, 12, Seed(0).key())
     np.testing.assert_allclose(one.utility, other.utility, atol=1e-5)
     assert one.ids[:7].tolist() == other.ids[:7].tolist()  # then two rows gain the same but for rounding
+
+
+def test_C1_rows_that_add_nothing_complete_the_batch():
+    x = np.eye(3, dtype=np.float32)[np.arange(9) % 3]
+    ev = Evidence(np.arange(9), {Features(): x, Probs(): np.full((9, 2), 0.5)}, c=2)
+    picked = choose(Fass(beta=100.0), ev, 5, Seed(0).key())
+    assert len(set(picked.ids.tolist())) == 5
+    assert set((picked.ids[:3] % 3).tolist()) == {0, 1, 2}
+    np.testing.assert_allclose(picked.utility, [6.0, 1.5, 1.5, 0.0, 0.0])
 
 
 def test_it_asks_for_probabilities_and_points():

@@ -7,7 +7,8 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Labels, Probs
 from querist.kernels.one_against_rest import bisection, ordering
 from querist.seeds import Seed
-from querist.strategies.base import choose, flags_of
+from querist.strategies.base import choose
+from querist.strategies.composition import flags_of
 from querist.strategies.galaxy import Galaxy
 from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_evidence

@@ -10,7 +10,8 @@ from querist.labels.oracle import SimulatedOracle
 from querist.seeds import Seed
 from querist.session.session import Session
 from querist.session.setting import Setting
-from querist.strategies.base import choose, flags_of, strategies
+from querist.strategies.base import choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.glister import Glister
 from querist.strategies.random import Random
 from querist.testing.contract import StrategyContract

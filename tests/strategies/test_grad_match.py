@@ -6,7 +6,8 @@ import pytest
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Factors, Gradients
 from querist.seeds import Seed
-from querist.strategies.base import choose, flags_of, strategies
+from querist.strategies.base import choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.grad_match import GradMatch
 from querist.strategies.random import Random
 from querist.testing.contract import StrategyContract

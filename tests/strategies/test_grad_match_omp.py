@@ -8,7 +8,8 @@ from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Factors, Gradients
 from querist.seeds import Seed
-from querist.strategies.base import choose, flags_of, strategies
+from querist.strategies.base import choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.grad_match_omp import GradMatchOmp
 from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_evidence

@@ -281,7 +281,7 @@ def test_gradients_of_certain_rows_are_alike_and_nothing_else():
         ("scg_logdetcg", {"ridge": 0.0}, "ridge to be"),
         ("smi_flqmi", {"epsilon": 0.0}, "epsilon to be above 0"),
         ("scg_flcg", {"limit": 0}, "limit to be 1 or larger"),
-        ("smi_logdetmi", {"maximiser": "lazy"}, "not submodular"),
+        ("smi_logdetmi", {"maximiser": "lazy"}, "smi_logdetmi is not submodular"),
         ("scmi_logdetcmi", {"maximiser": "lazier_than_lazy"}, "not submodular"),
     ],
 )

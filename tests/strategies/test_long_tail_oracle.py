@@ -8,7 +8,8 @@ from querist.errors import SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Sealed
 from querist.seeds import Seed
-from querist.strategies.base import choose, flags_of, strategies
+from querist.strategies.base import choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.long_tail_oracle import LongTailOracle
 from querist.testing.contract import StrategyContract
 
@@ -74,6 +75,10 @@ def test_what_a_small_class_cannot_give_passes_to_the_others():
     assert count.tolist() == [5, 30, 30]
     everything = choose(LongTailOracle(), ev, 105, Seed(0).key()).ids
     assert sorted(everything.tolist()) == list(range(105))
+    for order, given in {(1, 2, 0): [5, 20, 20], (2, 0, 1): [5, 13, 27]}.items():
+        strategy = LongTailOracle(profile="step", ratio=0.5, order=order)
+        count = np.bincount(y[choose(strategy, ev, 45, Seed(0).key()).ids], minlength=3)
+        assert count.tolist() == given
 
 
 def test_R5_R6_within_a_class_the_draw_is_uniform_and_keyed():

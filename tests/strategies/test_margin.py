@@ -23,3 +23,7 @@ def test_equals_a_full_sort_and_says_how_close():
     assert picked.ids.tolist() == gap.argsort()[:6].tolist()
     assert picked.utility == pytest.approx(-np.sort(gap)[:6])
     assert picked.reasons[0] == f"its two most likely classes are {gap.min():.3f} apart"
+
+
+def test_a_row_that_is_torn_is_not_minus_zero_apart():
+    assert Margin().reason(0.0) == "its two most likely classes are 0.000 apart"

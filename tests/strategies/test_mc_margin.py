@@ -53,3 +53,7 @@ def test_N1_certain_rows_come_last(dtype):
 def test_C17_C19_presets_and_settings():
     assert strategies.build({"name": "mc_margin", "preset": "S4"}) == McMargin(k=10)
     assert McMargin(k=9).needs_at(State()) == (Draws(k=9),)
+
+
+def test_a_row_that_is_torn_is_not_minus_zero_apart():
+    assert McMargin().reason(0.0) == "on the average of the draws its two most likely classes are 0.000 apart"

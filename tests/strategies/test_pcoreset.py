@@ -9,7 +9,8 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Probs
 from querist.seeds import Seed
 from querist.session.session import Session
-from querist.strategies.base import State, choose, flags_of, strategies
+from querist.strategies.base import State, choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.pcoreset import PCoreSet
 from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_dataset

@@ -12,7 +12,8 @@ from querist.evidence.evidence import Evidence
 from querist.labels.oracle import SimulatedOracle
 from querist.seeds import Seed
 from querist.session.session import Session
-from querist.strategies.base import choose, identity_of, strategies
+from querist.strategies.base import choose, strategies
+from querist.strategies.composition import identity_of
 from querist.strategies.ranking_file import RankingFile
 from querist.testing.contract import StrategyContract
 

@@ -16,8 +16,9 @@ from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.strategies.badge import Badge
 from querist.strategies.bald import Bald
-from querist.strategies.base import State, choose, flags_of, resolved, strategies, wrapped_by
+from querist.strategies.base import State, choose, strategies
 from querist.strategies.class_uniform_oracle import ClassUniformOracle
+from querist.strategies.composition import flags_of, resolved, wrapped_by
 from querist.strategies.k_center_greedy import KCenterGreedy
 from querist.strategies.kmeans_single_batch import KMeansSingleBatch
 from querist.strategies.margin import Margin

@@ -69,6 +69,13 @@ def memory(x, y, labelled, fits=None):
     return refit
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wishing(First):
+    """Could use features."""
+
+    wants: ClassVar = (Features(),)
+
+
 PLACE = tuple(range(0, 16, 2))  # all labelled rows of the first place: without them its class is unknown
 SPREAD = (20, 22, 40, 42, 44, 60, 62, 64)  # some of every other place: copies are left
 
@@ -159,6 +166,13 @@ def test_L4_only_bought_labels_are_read():
     assert {need.frame for need in needs if isinstance(need, Refit)} == {"labelled"}
     needs = SelectAL(low=MaxHerding(), high=Badge()).needs_at(State(n_labelled=20, has_model=True))
     assert Gradients(frame="labelled") in needs
+
+
+def test_what_the_rules_can_do_without_is_asked_for():
+    fitted = State(round=1, n_labelled=20, has_model=True)
+    for strategy in (SelectAL(low=Wishing()), SelectAL(high=Wishing())):
+        assert strategy.wants_at(fitted) == (Features(),)
+        assert strategy.wants_at(State()) == ()
 
 
 def test_with_few_labels_or_none_the_rule_for_low_budgets_chooses():

@@ -49,6 +49,20 @@ def test_equals_naive_greedy_on_the_definition(concave):
         left.remove(row)
 
 
+@pytest.mark.parametrize(("concave", "once", "twice"), [("sqrt", 1, np.sqrt(2)), ("log", np.log(2), np.log(3))])
+def test_opposite_rows_have_nothing_in_common_however_products_are_rounded(concave, once, twice):
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    for row in rows:  # of some, the similarity to the opposite is below 0 in floating point
+        x = np.stack([row, -row] * 3)
+        ev = Evidence(
+            np.arange(2, 6), {Features(frame="all"): x, Labels(): np.array([0, 0])}, labelled=np.arange(2), c=2
+        )
+        picked = choose(SmiCom(space="features", concave=concave), ev, 4, Seed(0).key())
+        expected = [2 * once, 2 * once, twice, twice]
+        np.testing.assert_allclose(picked.utility, expected, atol=1e-3)
+
+
 def test_C19_presets_and_names():
     for preset in ("paper", "S4"):
         assert strategies.build({"name": "smi_com", "preset": preset}) == SmiCom()

@@ -10,7 +10,8 @@ import pytest
 from querist.errors import DataError
 from querist.registry import describe, digest
 from querist.strategies._stored import stored_rows
-from querist.strategies.base import identity_of, strategies
+from querist.strategies.base import strategies
+from querist.strategies.composition import identity_of
 from querist.strategies.pcoreset import PCoreSet
 from querist.strategies.stochastic import Stochastic
 

@@ -9,6 +9,7 @@ from querist.seeds import Seed
 from querist.strategies.badge import Badge
 from querist.strategies.base import State, choose, strategies
 from querist.strategies.margin import Margin
+from querist.strategies.max_herding import MaxHerding
 from querist.strategies.random import Random
 from querist.strategies.subsampled import Subsampled
 from querist.strategies.typiclust import TypiClust
@@ -97,6 +98,14 @@ def test_before_there_are_labels_seals_is_the_base():
     ev = fake_evidence(TypiClust(), labelled=0)
     one, other = (choose(s, ev, 9, Seed(0).key()).ids.tolist() for s in (strategy, TypiClust()))
     assert one == other
+
+
+@pytest.mark.parametrize("m", [20, 6])
+def test_a_base_that_looks_at_a_sample_still_says_so(m):
+    strategy = Subsampled(base=MaxHerding(limit=15), m=m)
+    picked = choose(strategy, fake_evidence(strategy), 8, Seed(0).key())
+    assert picked.certificate.rows == m + 12  # and what is labelled
+    assert "gains were estimated from" in picked.reasons[0]
 
 
 def test_needs_settings_and_mistakes():

@@ -15,7 +15,9 @@ from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.session import Session
 from querist.strategies.base import Picks, State, Strategy, choose, strategies
+from querist.strategies.composition import flags_of
 from querist.strategies.entropy import Entropy
+from querist.strategies.galaxy import Galaxy
 from querist.strategies.margin import Margin
 from querist.strategies.random import Random
 from querist.strategies.tailor import Tailor, by_round
@@ -137,10 +139,21 @@ def test_it_is_built_from_a_table_and_described():
     assert strategies.build(describe(built)) == built
 
 
-@pytest.mark.parametrize(("wrong", "what"), [({"arms": ()}, "at least one"), ({"discount": 1.5}, "discount to be")])
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"arms": ()}, "at least one"),
+        ({"discount": 1.5}, "discount to be"),
+        ({"arms": (Margin(), Galaxy())}, "arms that choose several items at once"),
+    ],
+)
 def test_C18_settings_must_make_sense(wrong, what):
     with pytest.raises(SpecError, match=f"Expected {what}"):
         Tailor(**wrong)
+
+
+def test_a_single_arm_may_ask_one_by_one():
+    assert flags_of(Tailor(arms=(Galaxy(),))) == {"sequential"}
 
 
 def test_a_session_that_is_opened_again_goes_on_with_the_same_picks():

@@ -23,7 +23,8 @@ from querist.evidence.needs import (
 )
 from querist.registry import describe
 from querist.seeds import Seed
-from querist.strategies.base import State, choose, resolved, strategies
+from querist.strategies.base import State, choose, strategies
+from querist.strategies.composition import resolved
 from querist.testing.fakes import fake_evidence
 from querist.testing.fresh import fresh_picks, standard_picks
 from querist.testing.names import buildable

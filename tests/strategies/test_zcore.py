@@ -85,3 +85,8 @@ def test_rounds_are_the_fewer_of_the_two_settings():
 def test_C18_settings_must_make_sense(wrong):
     with pytest.raises(SpecError, match=f"Expected {next(iter(wrong))} to be"):
         ZCore(**wrong)
+
+
+def test_reasons_say_which_way_the_balance_tips():
+    assert ZCore().reason(3.5) == "it covers 3.5 random points more than its neighbours make redundant"
+    assert ZCore().reason(-3.5) == "its neighbours make 3.5 random points more redundant than it covers"

@@ -45,7 +45,9 @@ def forecast(
     run: Annotated[
         str | None, typer.Option(help="Only the run whose folder's name begins so.", show_default=False)
     ] = None,
-    price: Annotated[float, typer.Option(help="Points of accuracy that 100 labels must bring to be worth it.")] = 1.0,
+    price: Annotated[
+        float, typer.Option(help="Points of accuracy that 100 labels must bring to be worth buying.")
+    ] = 1.0,
     horizon: Annotated[int, typer.Option(min=1, help="Labels to come.")] = 100,
     each: Annotated[bool, typer.Option("--each", help="Every checkpoint, not the last one alone.")] = False,
     runs: Annotated[bool, typer.Option("--runs", help="One line per run, not the mean of an arm.")] = False,
@@ -68,11 +70,12 @@ def forecast(
         settings = {"study": name, "store": str(store), "price": price, "horizon": horizon, "each": each}
         emit({**settings, "constants": asdict(STUDIED), "refused": refused, "runs": [_described(one) for one in found]})
         return
-    title = f"{name}: the next {horizon} labels, at a price of {price:g} points per 100 labels"
+    title = f"{name}: the next {horizon} labels, at a price of {price:g} point{'s' * (price != 1)} per 100 labels"
     out.print((_table_of_runs if runs or run else _table_of_arms)(found, title, each))
     err.print(
-        "Gains with their 90 % bands, in points. The bands were checked for a linear head on frozen features whose "
-        f"labels 'adaptive' chose, from {STUDIED.least} labels on; benchmarks/forecast_constants.py checks others.",
+        "gain: points of accuracy, with the 90 % band. P(≥ price): how likely the labels are worth it. "
+        f"{ON_POOL}: accuracy now, roughly. The bands were checked for the learner linear(components=128) on labels "
+        f"that 'adaptive' chose, from {STUDIED.least} labels on; elsewhere they are a guess.",
         highlight=False,
     )
 
@@ -119,8 +122,11 @@ def _study(store: Store, study: str | None, sets: Sequence[str]) -> tuple[str, l
     if study is None:
         known = stored_studies(store)
         if len(known) != 1:
-            names = ", ".join(known) or "none"
-            raise UsageError(f"expected one study in {store.path}, got {len(known)}: {names}. Name one: --study.")
+            if not known:
+                raise UsageError(
+                    f"there is no study in {store.path}. Run one first: querist study run FILE --store DIR."
+                )
+            raise UsageError(f"there are {len(known)} studies in {store.path}: {', '.join(known)}. Name one: --study.")
         study = known[0]
     return study, kept_by_name(store, study)
 

@@ -30,6 +30,8 @@ def gallery(
     with bars():
         index = write_gallery(folder, names or None, measured)
     count = len(names or strategies.names())
-    err.print(f"{count} pages; look at them in {index}", highlight=False, markup=False, soft_wrap=True)
+    err.print(
+        f"{count} page{'s' * (count != 1)}; look at them in {index}", highlight=False, markup=False, soft_wrap=True
+    )
     if as_json:
         emit({"index": str(index), "strategies": count})

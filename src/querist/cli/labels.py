@@ -24,11 +24,16 @@ NAMES = ("key", "path", "id")
 
 @dataclass(frozen=True)
 class Line:
-    """One label: what names the item, where it was written, and the name of the class."""
+    """One label: what names the item, where it was written, the name of the class, and the item's path if it is given.
+
+    The path counts where the item is not known and rows are known by their paths: a table of picks from a folder of
+    images names them by their content, of which a file of features knows nothing.
+    """
 
     item: str
     file: Path
     label: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class _Finder:
         """Return the id that a line means, None if there is no such item."""
         if line.item in self._keys:
             return self._keys[line.item]
+        if line.path and self._data.paths and not is_of_files(self._data):
+            return self.find(replace(line, item=line.path, path=""))
         if self._by_number and (row := self._row(line.item)) is not None:
             return row
         for place in self.places(line):
@@ -184,10 +191,10 @@ class _Finder:
 
 
 def _lines(file: Path) -> Iterator[Line]:
-    columns = read_csv(file, (*NAMES, "label")).text
+    header, columns, _ = read_csv(file, (*NAMES, "label"))
     named = [name for name in NAMES if name in columns]
     if "label" not in columns or not named:
-        got = ", ".join(columns) or "neither"
+        got = ", ".join(header)
         raise DataError(f"{file}: expected the columns id and label (or path, or key, for id), got {got}.")
     for row, label in enumerate(columns["label"]):
         if not label.strip():
@@ -195,4 +202,4 @@ def _lines(file: Path) -> Iterator[Line]:
         item = next((columns[name][row] for name in named if columns[name][row]), "")
         if not item:
             raise DataError(f"{file}: line {row + 2} has the label {label!r}, but nothing that says of what.")
-        yield Line(item, file, label.strip())
+        yield Line(item, file, label.strip(), columns["path"][row] if "path" in columns else "")

@@ -1,6 +1,8 @@
 """``querist strategies|learners|encoders|datasets``: what there is, and what each needs."""
 
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,17 +13,20 @@ from rich.table import Table
 from querist.cli.output import emit, err, out
 from querist.data.dataset import datasets
 from querist.encoders.base import encoders
-from querist.errors import UnknownNameError
+from querist.errors import UnknownNameError, UsageError
 from querist.evidence.needs import Need
 from querist.learners.base import learners
 from querist.registry import Card, Registry
 from querist.session.pairing import needs_of, starts, unmet
 from querist.strategies.base import FAMILIES, REGIMES, strategies
-from querist.strategies.guide import plain, settings_of
+from querist.strategies.guide import ADVICE, plain, settings_of
 
 KINDS: dict[str, Registry[Any]] = {
     "strategies": strategies, "learners": learners, "encoders": encoders, "datasets": datasets,
 }  # fmt: skip
+
+_NEEDS: dict[str, type[Need[Any]]] = {kind.__name__.lower(): kind for kind in Need.__subclasses__()}
+"""The vocabulary of needs, by name."""
 
 Name = Annotated[str | None, typer.Argument(help="Explain this one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -94,14 +99,18 @@ def list_strategies(
         ),
     ] = None,
     need: Annotated[
-        str | None, typer.Option(help="Only those that need this, e.g. probs or features.", show_default=False)
+        str | None, typer.Option(help=f"Only those that need this: {', '.join(sorted(_NEEDS))}.", show_default=False)
     ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="With --for: say of each that is left out what is missing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
+    if why and learner is None:
+        raise UsageError("--why says what --for leaves out: name a learner too, e.g. --for linear --why.")
     if name is not None:
+        if learner or cold or family or regime or need:
+            raise UsageError(f"filters choose from the list: leave {name!r} out, or leave them out to explain it.")
         card = strategies.card(name)
         return emit({"strategies": [described(card)]}) if as_json else _explain(card)
     wanted = Wanted(family=family, regime=regime, need=need, cold=cold)
@@ -117,11 +126,10 @@ def list_strategies(
         err.print("No strategy meets all of this.")
     for left, reason in left_out.items() if why else ():
         err.print(f"{left}: {reason}", markup=False, highlight=False, soft_wrap=True)
-    if learner is not None:
-        hint = "" if why or not left_out else " --why says what each lacks."
-        err.print(
-            f"{len(left_out)} left out, whose needs {learner} does not meet.{hint}", markup=False, highlight=False
-        )
+    if left_out:
+        hint = "" if why else " --why says what each lacks."
+        words = f"{len(left_out)} left out: {learner} does not give all they need.{hint}"
+        err.print(words, markup=False, highlight=False)
     return None
 
 
@@ -153,10 +161,6 @@ def needs(card: Card[Any]) -> list[str]:
     return ["it depends on its settings"] if isinstance(built, str) else [str(need) for need in needs_of(built)]
 
 
-_NEEDS: dict[str, type[Need[Any]]] = {kind.__name__.lower(): kind for kind in Need.__subclasses__()}
-"""The vocabulary of needs, by name."""
-
-
 def _left_out(cards: Sequence[Card[Any]], learner: str) -> dict[str, str]:
     """The strategies among these that a learner does not fit, and why."""
     provider, found = learners.build(learner), {}
@@ -183,15 +187,42 @@ def _table(kind: str, cards: Sequence[Card[Any]]) -> Table:
         if kind == "strategies" and (its := card.component.family or "other") != family:  # pyright: ignore[reportFunctionMemberAccess]
             family = its
             table.add_row(f"[bold]{family}[/]")
-        more = [", ".join(needs(card)) or "nothing", ", ".join(sorted(card.flags))] if kind == "strategies" else []
-        table.add_row(card.name, card.summary, *more)
+        more = [_kinds(card), ", ".join(sorted(card.flags))] if kind == "strategies" else []
+        table.add_row(card.name, _unquoted(card.summary), *more)
     return table
+
+
+def _kinds(card: Card[Any]) -> str:
+    """The kinds of evidence that a strategy needs; which rows and how many is too much for a table."""
+    return ", ".join(dict.fromkeys(need.partition("(")[0] for need in needs(card))) or "nothing"
+
+
+def _unquoted(text: str) -> str:
+    """Text of a docstring without the backticks of its markup."""
+    return text.replace("`", "")
+
+
+def _flowing(doc: str, width: int) -> str:
+    """A docstring set anew in lines of at most this width: paragraphs, and entries of sections with hanging indents."""
+    lines: list[str] = []
+    advice = "|".join(ADVICE)
+    for block in re.split(rf"\n\s*\n|\n(?=(?:{advice}): )", _unquoted(doc).replace("::\n", ":\n")):
+        # A line goes on with the next one, unless that begins an entry of a section or of a list, or an example.
+        for line in re.sub(r"\n(?=[^\s*>|-])|\n {8,}(?=\S)", " ", block).splitlines():
+            text, indent = line.strip(), line[: len(line) - len(line.lstrip())]
+            hanging = indent and f"{indent}    "
+            lines += textwrap.wrap(
+                text, width, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False,
+                break_long_words=False,
+            )  # fmt: skip
+        lines.append("")
+    return "\n".join(lines).rstrip()
 
 
 def _explain(card: Card[Any]) -> None:
     out.print(f"[bold]{card.name}[/]" + (f"  (also: {', '.join(card.aliases)})" if card.aliases else ""))
-    out.print(inspect.getdoc(card.component) or "", markup=False, highlight=False)
-    presets = {name: str(dict(settings)) for name, settings in card.presets.items()}
+    out.print(_flowing(inspect.getdoc(card.component) or "", out.width), markup=False, highlight=False)
+    presets = {name: str(dict(given)) if given else "the settings above" for name, given in card.presets.items()}
     for title, pairs in (("settings", settings_of(card.component)), ("presets", presets)):
         if pairs:
             out.print(f"\n[bold]{title}[/]")
@@ -200,7 +231,7 @@ def _explain(card: Card[Any]) -> None:
     is_strategy = getattr(card.component, "registry", None) is strategies
     for title, text in (
         ("family", card.component.family if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]
-        ("at home with", ", ".join(card.component.regimes) if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]
+        ("at home with", "; ".join(REGIMES[name] for name in card.component.regimes) if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]
         ("needs", ", ".join(needs(card))),
         ("flags", ", ".join(sorted(card.flags))),
         ("source", card.cite),

@@ -104,6 +104,6 @@ def _say(done: Selected) -> None:
         words = f"{len(aside):,} file{'s' * (len(aside) != 1)} set aside ({reasons_in_words(aside)}){where}"
         err.print(words, highlight=False, markup=False, soft_wrap=True)
     if goals.picks:
-        err.print(f"{len(done.rows):,} picks written to {goals.picks}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"{done.title}, written to {goals.picks}", highlight=False, markup=False, soft_wrap=True)
     if goals.sheet:
         err.print(f"Look at them in {goals.sheet}", highlight=False, markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """One selection from beginning to end: open, encode, learn what is labelled, choose, and write what was asked for."""
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
 from querist.encoders.default import default_encoder
 from querist.encoders.pixels import Pixels
+from querist.errors import UnmetNeedError, UsageError
 from querist.evidence.cache import open_cache
 from querist.evidence.needs import Features
 from querist.files import write_bytes
 from querist.kernels.workers import workers
 from querist.labels.events import QUERY
 from querist.labels.oracle import Query, SimulatedOracle
+from querist.learners.base import learners
 from querist.registry import describe
 from querist.report.contact import ContactSheet, contact_sheet
 from querist.report.contact_page import write_contact_sheet
@@ -28,9 +31,11 @@ from querist.report.maps import Projection, embedding_map
 from querist.seeds import Seed
 from querist.session.given import GivenFeatures, are_given
 from querist.session.hubs import pool_hubness
+from querist.session.pairing import unmet
 from querist.session.session import Session
 from querist.session.setting import Setting
-from querist.strategies.base import State, Strategy, card_of
+from querist.strategies.base import State, Strategy, card_of, strategies
+from querist.strategies.composition import flags_of
 
 AUTO, DEFAULT = "auto", "adaptive"
 
@@ -90,8 +95,10 @@ def _carry_out(order: Order) -> Selected:
     keep_labels(goals.picks)
     encoder, notice = _encoder(order, data)
     matched = match(order.lines, data, order.source) if order.lines else Matched(_own_labels(data), [])
+    if len(matched.labels) == len(data.pool):
+        raise UsageError(f"{order.source}: all {len(data.pool):,} items have a label; there is nothing left to pick.")
     setting = _setting(order, data, encoder)
-    session = Session(setting, learner=order.learner, strategy=order.strategy, seed=order.seed)
+    session = _session(order, setting)
     session.adopt(matched.labels)
     query = session.ask(order.budget)
     asked = session.book.asked[-1]
@@ -116,11 +123,11 @@ def _carry_out(order: Order) -> Selected:
         notices.append(hubs.notice)
     facts = {
         "features": in_words(encoder),
-        "hubness": str(hubs),
         "strategy": in_words(chooser),
         **({"certificate": str(certificate)} if certificate is not None else {}),
         "labelled so far": f"{len(matched.labels):,} items" if matched.labels else "nothing",
         **({"learner": in_words(session.learner)} if asked.purpose == QUERY else {}),
+        "hubness of the features": str(hubs),
         "source": f"{order.source}: {len(data.pool):,} to choose from (content {data.fingerprint[:12]})",
         "seed": str(order.seed),
     }
@@ -165,6 +172,32 @@ def _setting(order: Order, data: Dataset, encoder: Encoder) -> Setting:
     store = store_for(order.source, order.store) if is_of_files(data) else order.store
     cache = open_cache(store / "cache" if store else None)
     return Setting(data, encoder, cache=cache)
+
+
+def _session(order: Order, setting: Setting) -> Session:
+    """The session that chooses; what cannot work with this data or this learner is refused in short."""
+    strategy, learner = strategies.build(order.strategy), learners.build(order.learner)
+    data = setting.dataset
+    if "oracle" in flags_of(strategy) and not data.labels.known[data.pool].all():
+        raise UsageError(
+            f"--strategy: {order.strategy} reads the true labels of all items, which only a labelled benchmark has. It "
+            "is a reference for studies; querist strategies --for linear --cold lists what can choose here."
+        )
+    try:
+        return Session(setting, learner=learner, strategy=strategy, seed=order.seed)
+    except UnmetNeedError:
+        lines = unmet(strategy, learner)
+        if not lines:
+            raise
+        raise UnmetNeedError(
+            "\n".join(
+                [
+                    f"--strategy: {order.strategy} needs what is not there with --learner {order.learner}:",
+                    *(f"  {line}" for line in lines),
+                    f"querist strategies --for {shlex.quote(order.learner)} lists the strategies that go with it.",
+                ]
+            )
+        ) from None
 
 
 def _own_labels(data: Dataset) -> dict[int, Any]:

@@ -1,7 +1,6 @@
 """Facility location between a floor and a cap per row: coverage that counts from what is known up to what is wanted."""
 
 from collections.abc import Callable, Iterator
-from math import log, sqrt
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from querist.kernels.certificate import Certificate, most_possible
 from querist.kernels.jit import dense, jit
 from querist.kernels.likeness import Likeness
 from querist.kernels.maximise import maximise
-from querist.kernels.truncation import CONFIDENCE, Cover
+from querist.kernels.truncation import CONFIDENCE, Cover, mean_slack, sample_size
 from querist.kernels.workers import each_block
 from querist.seeds import Key
 
@@ -58,7 +57,7 @@ def clipped_cover(
         sample_n: hashes that choose the sample.
     """
     n = len(rows)
-    m = n if n <= limit else max(1, limit * limit // n)
+    m = sample_size(n, limit)
     part = np.arange(n) if m == n else np.sort(np.argpartition(sample_n, m - 1)[:m])
     floor_m, cap_m = between(rows[part])
     cover = ClippedCover(likeness, rows[part], floor_m, cap_m)
@@ -67,11 +66,10 @@ def clipped_cover(
     most = min(_largest(cover.first_N[rows], b), most_possible(float(gain.sum()), _largest(left, b), b))
     if m == n:
         return Cover(places, gain, Certificate(float(gain.sum()), most, n, n, 1.0))
-    slack = sqrt((1 - (m - 1) / n) * log(1 / (1 - CONFIDENCE)) / (2 * m))
     floor_n, cap_n = between(rows)
     room = np.maximum(cap_n - floor_n, 0.0)
     added = np.clip(nearest(likeness, rows, rows[places]) - floor_n, 0.0, room)
-    bound = min(n * (most / m + slack), float(room.sum()))
+    bound = min(n * (most / m + mean_slack(m, n)), float(room.sum()))
     return Cover(places, gain * (n / m), Certificate(float(added.sum()), bound, m, n, CONFIDENCE))
 
 

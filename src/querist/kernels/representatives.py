@@ -30,6 +30,12 @@ def representatives(
     return complete(x_N_d, rows, centres, open_N, tie_N, b), np.append(stands_for, np.zeros(b - len(rows)))
 
 
+def representatives_of_all(x_n_d: Array, clusters: Clusters, tie_n: Hashes, b: int) -> tuple[Rows, Array]:
+    """Return `representatives` where every row may be picked and nothing is covered yet."""
+    everything, nothing = np.ones(len(x_n_d), np.bool_), np.empty(0, np.intp)
+    return representatives(x_n_d, clusters, nothing, everything, tie_n, b)
+
+
 def complete(x_N_d: Array, rows: Rows, centres: Rows, open_N: Bools, tie_N: Hashes, b: int) -> Rows:
     """Return `rows` followed by as many farthest-first rows as are missing to `b`, with `centres` covered already."""
     if len(rows) >= b:

@@ -22,7 +22,7 @@ BLOCK = 2**20
 """Numbers of the rows whose distances are computed at a time."""
 
 LIMITED = 1
-"""What the solver says when it found no answer within its limit of nodes."""
+"""What the solver says when it stopped at its limit of nodes or of time."""
 
 
 class Robust(NamedTuple):
@@ -198,7 +198,8 @@ def _covering(
         np.append(cost, np.zeros(m)), integrality=picks, bounds=Bounds(0, 1), constraints=limits,
         options={"time_limit": left, "node_limit": nodes},
     )  # fmt: skip
-    if result is None or (result.x is None and monotonic() >= end):
+    # Of several coverings the best one found so far depends on the clock, too.
+    if result is None or (result.status == LIMITED and monotonic() >= end):
         raise UsageError(
             "the exact search for a robust covering was not done in time. Allow it more `seconds`, fewer `pairs` or "
             "`nodes`, or take 'k_center_greedy', which needs a fraction of the time."

@@ -81,7 +81,8 @@ class QueryCover:
 class QueryMass:
     """``f(A) = eta sum_(j in A) psi(sum_(q in Q) s_jq) + sum_(q in Q) psi(sum_(j in A) s_qj)``, psi concave.
 
-    Monotone and submodular; modular if psi is linear.
+    Monotone and submodular; modular if psi is linear. Rows in opposite directions, whose similarity rounding may take
+    below 0, where psi means nothing, count as 0.
 
     Args:
         likeness: of all rows.
@@ -97,12 +98,15 @@ class QueryMass:
     def gains(self, rows: Rows) -> Array:
         gain = np.zeros(len(rows))
         for start in range(0, len(rows) if len(self._query) else 0, BLOCK):
-            like_m_q = self._likeness.between(rows[start : start + BLOCK], self._query)
+            like_m_q = self._to_query(rows[start : start + BLOCK])
             _query_mass(like_m_q, self._mass_q, self._eta, self._kind, gain[start : start + BLOCK])
         return gain
 
     def add(self, row: int) -> None:
-        self._mass_q += self._likeness.between(np.array([row]), self._query)[0]
+        self._mass_q += self._to_query(np.array([row]))[0]
+
+    def _to_query(self, rows: Rows) -> Array:
+        return np.maximum(self._likeness.between(rows, self._query), 0.0)
 
 
 class FeatureMass:

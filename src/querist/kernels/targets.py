@@ -69,8 +69,8 @@ def most_informative(draws: Sequence[Array], targets: Rows, b: int, tie_n: Hashe
 
     Identity: ``u_i = mean_t I(y_i; y_t)``, the mutual information under the mean of the draws; the expected predictive
     information gain of Bickford Smith et al., AISTATS 2023. Exact and lazy: information is at most
-    ``log(1 + chi^2)``, whose mean over targets is at most the logarithm of the mean, and that takes O(k^2 c) per row;
-    it is at most what the label tells about the draws, too. Only rows whose bound reaches the b-th best are evaluated.
+    ``log(1 + chi^2)``, whose mean over targets is at most the logarithm of the mean, and that takes O(k^2 c) per row.
+    Only rows whose bound reaches the b-th best are evaluated.
 
     Args:
         draws: k arrays ``(n, c)`` of probabilities; draw j is one function of all rows.

@@ -65,16 +65,29 @@ def certified_cover(
     if limit >= N:
         rows, gain, most = _greedy(Coverage(x_N_d, similarity, centres, weight_N), open_N, tie_N, b)
         return Cover(rows, gain, Certificate(float(gain.sum()), most, N, N, 1.0))
-    m = max(1, limit * limit // N)
+    m = sample_size(N, limit)
     whole_N = np.ones(N) if weight_N is None else weight_N
     part_N, part = np.zeros(N), np.argpartition(sample_N, m - 1)[:m]
     part_N[part] = whole_N[part]
     rows, gain, most = _greedy(Coverage(x_N_d, similarity, centres, part_N), open_N, tie_N, b)
-    slack = float(whole_N.max()) * sqrt((1 - (m - 1) / N) * log(1 / (1 - CONFIDENCE)) / (2 * m))
+    slack = float(whole_N.max()) * mean_slack(m, N)
     before = assigned(x_N_d, similarity, centres)[1]
     after = np.maximum(assigned(x_N_d, similarity, rows)[1], before)
     bound = min(N * (most / m + slack), float(whole_N @ (1.0 - before)))
     return Cover(rows, gain * (N / m), Certificate(float(whole_N @ (after - before)), bound, m, N, CONFIDENCE))
+
+
+def sample_size(n: int, limit: int) -> int:
+    """Return how many references there are for `n` rows, so that the work is that of `limit` rows."""
+    return n if n <= limit else max(1, limit * limit // n)
+
+
+def mean_slack(m: int, n: int) -> float:
+    """Return how far the mean of `n` numbers from 0 to 1 lies above that of `m` drawn from them, but for a rare chance.
+
+    Rare is ``1 - CONFIDENCE``. Hoeffding, JASA 1963; Serfling, Annals of Statistics 1974.
+    """
+    return sqrt((1 - (m - 1) / n) * log(1 / (1 - CONFIDENCE)) / (2 * m))
 
 
 def assigned(x_N_d: Array, similarity: Similarity, centres: Rows) -> tuple[Rows, Array]:

@@ -9,7 +9,8 @@ from querist.registry import Card
 from querist.report.toy import Shown, show
 from querist.session.machine import COLD, LATER
 from querist.session.pairing import needs_of, starts
-from querist.strategies.base import Strategy, resolved
+from querist.strategies.base import Strategy
+from querist.strategies.composition import resolved
 from querist.strategies.guide import Guide, guide, plain, required
 
 FOLDER = "strategy"

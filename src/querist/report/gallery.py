@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from querist.errors import DataError
 from querist.files import write_bytes
@@ -44,21 +45,20 @@ def read_costs(path: Path) -> dict[str, str]:
 
     Args:
         path: a JSON document with ``workload``, what was measured, and ``rows``, each with ``name``, ``seconds`` and
-            ``megabytes`` beyond the inputs.
+            ``megabytes`` beyond the inputs, and with a ``workload`` of its own if it was another.
 
     Raises:
         DataError: it is no such document.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        on = document["workload"]
-        return {
-            row[
-                "name"
-            ]: f"{float(row['seconds']):.3g} s and {float(row['megabytes']):,.0f} MB beyond its inputs for {on}."
-            for row in document["rows"]
-        }
+        return {row["name"]: _cost(row, document["workload"]) for row in document["rows"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: expected a JSON document with 'workload' and 'rows' of name, seconds, megabytes; got {error!r}."
         ) from None
+
+
+def _cost(row: Mapping[str, Any], workload: str) -> str:
+    seconds, megabytes = float(row["seconds"]), float(row["megabytes"])
+    return f"{seconds:.3g} s and {megabytes:,.0f} MB beyond its inputs for {row.get('workload', workload)}."

@@ -18,7 +18,8 @@ from querist.seeds import Seed
 from querist.session.jobs import FitJob
 from querist.session.session import Session
 from querist.session.setting import Setting
-from querist.strategies.base import Strategy, card_of, flags_of
+from querist.strategies.base import Strategy, card_of
+from querist.strategies.composition import flags_of
 
 BUDGETS = (4, 12, 36, 100)
 """Labels after each query."""

@@ -35,7 +35,8 @@ from querist.seeds import Seed
 from querist.session.neighbours import NeighbourSource
 from querist.session.refit import RefitSource
 from querist.session.setting import NO_TARGETS, Setting
-from querist.strategies.base import State, Strategy, card_of, flags_of
+from querist.strategies.base import State, Strategy, card_of
+from querist.strategies.composition import flags_of
 
 
 @dataclass(frozen=True, eq=False)

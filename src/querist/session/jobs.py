@@ -12,7 +12,8 @@ from querist.evidence.provider import Fit, Model
 from querist.learners.base import Learner
 from querist.seeds import Key
 from querist.session.evaluator import Evaluator
-from querist.strategies.base import Scoring, Selection, Strategy, choose, flags_of
+from querist.strategies.base import Scoring, Selection, Strategy, choose
+from querist.strategies.composition import flags_of
 
 CHUNK = 65_536
 """Rows of one evidence chunk: a strategy that scores rows one by one never sees more at once."""

@@ -24,17 +24,8 @@ from querist.seeds import Seed
 from querist.session.desk import Desk, Fitted
 from querist.session.jobs import EvaluateJob, EvidenceJob, FitJob, Job, SelectJob, is_streamed, one_by_one
 from querist.session.setting import Setting
-from querist.strategies.base import (
-    Selection,
-    State,
-    Strategy,
-    card_of,
-    identity_of,
-    require_unlabelled,
-    resolved,
-    strategies,
-    wrapped_by,
-)
+from querist.strategies.base import Selection, State, Strategy, card_of, strategies
+from querist.strategies.composition import identity_of, require_unlabelled, resolved, wrapped_by
 
 COLD = State(round=-1, n_labelled=0, has_model=False)
 WARM = State(round=0, n_labelled=1, has_model=True)

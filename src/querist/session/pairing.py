@@ -16,7 +16,8 @@ from querist.learners.base import Learner, learners
 from querist.session.desk import Desk
 from querist.session.machine import COLD, LATER, WARM
 from querist.session.setting import Setting
-from querist.strategies.base import State, Strategy, resolved, wrapped_by
+from querist.strategies.base import State, Strategy
+from querist.strategies.composition import resolved, wrapped_by
 
 
 def needs_of(strategy: Strategy) -> tuple[Need[Any], ...]:

@@ -41,16 +41,8 @@ from querist.kernels.threads import single_threaded_blas
 from querist.kernels.workers import workers
 from querist.seeds import Seed
 from querist.session.neighbours import neighbourhood
-from querist.strategies.base import (
-    Selection,
-    State,
-    Strategy,
-    card_of,
-    choose,
-    require_unlabelled,
-    resolved,
-    strategies,
-)
+from querist.strategies.base import Selection, State, Strategy, card_of, choose, strategies
+from querist.strategies.composition import require_unlabelled, resolved
 
 
 def select(

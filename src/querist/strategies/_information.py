@@ -18,7 +18,7 @@ from querist.kernels.representatives import complete
 from querist.seeds import Key
 from querist.strategies._submodular import Layer, alike_by_gradients, directed, refuse_lazy, require_epsilon
 from querist.strategies._whole import places
-from querist.strategies.base import Picks, State, Strategy, require_at_least
+from querist.strategies.base import Picks, State, Strategy, card_of, require_at_least
 
 Query: TypeAlias = tuple[int, ...] | Literal["rare"]
 """Classes whose labelled rows are the query set. ``rare``: of the classes that have labels, those with the fewest."""
@@ -50,6 +50,9 @@ class Information(Strategy):
     space: Literal["gradients", "features", "embeddings"] = "gradients"
     gradient: Layer = "bias_linear"
     needs: ClassVar = (Gradients(), Gradients(frame="labelled"))
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense; every part of a measure adds what it refuses."""
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         labels = (Labels(),) if self._reads_labels else ()
@@ -166,10 +169,10 @@ class Greedy(Information):
     submodular: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
+        super().__post_init__()
         require_epsilon(self.epsilon)
         if not self.submodular:
-            refuse_lazy(type(self).__name__, self.maximiser)
+            refuse_lazy(card_of(self).name, self.maximiser)
 
     @abstractmethod
     def objective(self, likeness: Likeness, sets: Sets, b: int) -> Objective:
@@ -177,9 +180,7 @@ class Greedy(Information):
 
     def pick(self, ev: Evidence, likeness: Likeness, sets: Sets, b: int, key: Key) -> Picks:
         objective = self.objective(likeness, sets, b)
-        return Picks(
-            *maximise(objective, sets.candidates, ev.candidates, b, key, self.maximiser, self.epsilon)
-        )  # fmt: skip
+        return Picks(*maximise(objective, sets.candidates, ev.candidates, b, key, self.maximiser, self.epsilon))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ class Facility(Information):
     limit: int = 10_000
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
+        super().__post_init__()
         require_at_least(self, 1, "limit")
 
     @abstractmethod

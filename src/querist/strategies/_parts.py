@@ -9,7 +9,8 @@ from querist.arrays import Array, Rows
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need, Neighbourhood, Neighbours
 from querist.kernels.neighbours import nearest_neighbours
-from querist.strategies.base import Picks, State, Strategy, wrapped_by
+from querist.strategies.base import Picks, State, Strategy
+from querist.strategies.composition import wrapped_by
 
 
 def needs_of_parts(needs: Iterable[Need[Any]]) -> tuple[Need[Any], ...]:

@@ -8,7 +8,7 @@ from zlib import error as ZlibError  # noqa: N812
 import numpy as np
 import numpy.typing as npt
 
-from querist.arrays import Array, Ids, as_ids, require_finite, some
+from querist.arrays import Array, Ids, Rows, as_ids, require_finite, some
 from querist.errors import DataError
 from querist.files import require_file
 
@@ -73,18 +73,16 @@ def stored_ranks(path: str, ids: Ids, *, who: str) -> Ids:
     whole = isinstance(held, np.ndarray)
     ranked = np.asarray(held if whole else held["ids"])
     ranked = as_ids(ranked, len(ranked) if whole and ranked.ndim == 1 else None, what=f"{who}: the ids in {source}")
-    order = np.argsort(ranked)
-    place = np.minimum(np.searchsorted(ranked, ids, sorter=order), max(len(ranked) - 1, 0))
-    lacking = ids if not len(ranked) else ids[ranked[order[place]] != ids]
+    rank, lacking = _sought(ranked, ids)
     if len(lacking):
         raise DataError(
             f"{who}: {source} does not rank {len(lacking)} of {len(ids)} items, ids {some(lacking)}. A ranking holds "
             "every item of the pool once; ids are positions in the dataset, from 0."
         )
-    return order[place].astype(np.int64)
+    return rank.astype(np.int64)
 
 
-def _located(source: Path, ids: Ids, who: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+def _located(source: Path, ids: Ids, who: str) -> tuple[npt.NDArray[Any], Rows]:
     """Return the values of a file, and which of its rows the items are."""
     held = _read(source, who)
     if isinstance(held, np.ndarray):
@@ -103,18 +101,25 @@ def _located(source: Path, ids: Ids, who: str) -> tuple[npt.NDArray[Any], npt.ND
             f"{who}: expected the arrays 'ids' and 'values' in {source}, got {', '.join(held) or 'none'}. "
             "Store them with numpy.savez(file, ids=..., values=...)."
         )
-    known, values = as_ids(held["ids"], what=f"'ids' in {source}"), held["values"]
+    known, values = as_ids(held["ids"], what=f"{who}: 'ids' in {source}"), held["values"]
     if values.ndim == 0 or len(values) != len(known):
         raise DataError(f"{who}: expected a row of 'values' for each of {len(known)} 'ids' in {source}.")
-    order = np.argsort(known)
-    place = np.minimum(np.searchsorted(known, ids, sorter=order), max(len(known) - 1, 0))
-    lacking = ids if not len(known) else ids[known[order[place]] != ids]
+    rows, lacking = _sought(known, ids)
     if len(lacking):
         raise DataError(
             f"{who}: {source} says nothing about {len(lacking)} of {len(ids)} items, ids {some(lacking)}. Add them: "
             "ids are positions in the dataset, from 0."
         )
-    return values, order[place]
+    return values, rows
+
+
+def _sought(known: Ids, ids: Ids) -> tuple[Rows, Ids]:
+    """Return where ids stand among distinct ids in any order, and which of them do not."""
+    if not len(known):
+        return np.zeros(len(ids), np.intp), ids
+    order = np.argsort(known)
+    rows = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return rows, ids[known[rows] != ids]
 
 
 def _read(source: Path, who: str) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:

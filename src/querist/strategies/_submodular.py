@@ -130,10 +130,3 @@ def refuse_lazy(name: str, maximiser: Method) -> None:
             f"{name} is not submodular: its gains may rise, so old ones bound nothing and the maximiser {maximiser!r} "
             "would pick wrongly. Use 'naive' or 'stochastic'."
         )
-
-
-def require_between(name: str, value: float, least: float, most: float) -> None:
-    """Raise `SpecError` unless a setting lies within its bounds."""
-    if not least <= value <= most:
-        bound = f"between {least:g} and {most:g}" if most < float("inf") else f"finite and {least:g} or larger"
-        raise SpecError(f"Expected {name} to be {bound}, got {value}.")

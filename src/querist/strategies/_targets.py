@@ -12,7 +12,7 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Draws, Need
 from querist.kernels.kmeans import kmeans
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies.base import Picks, State, Strategy, require_at_least
 
@@ -86,6 +86,5 @@ class Core(OnTargets):
         # Only the direction counts; a row that tells nothing stays at the origin.
         x_r_t = unit_rows(told_r_t)
         clusters = kmeans(x_r_t, b, key.generator(), iterations=self.iterations)
-        everything, nothing = np.ones(len(rows), np.bool_), np.empty(0, np.intp)
-        picked, stands_for = representatives(x_r_t, clusters, nothing, everything, key.hash(ev.candidates[rows]), b)
+        picked, stands_for = representatives_of_all(x_r_t, clusters, key.hash(ev.candidates[rows]), b)
         return Picks(rows[picked], np.where(stands_for > 0, value[picked], 0.0))

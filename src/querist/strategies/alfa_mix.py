@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from querist.errors import SpecError
+from querist.errors import SpecError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Head, Labels, Need
 from querist.kernels.kmeans import kmeans
 from querist.kernels.mixing import class_means, first_change, weights_of
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies._kmeans import KMeansStrategy
 from querist.strategies.base import Picks, State, register, require_at_least
@@ -77,11 +77,16 @@ class AlfaMix(KMeansStrategy):
     def reason(self, utility: float) -> str:
         if utility > 0:
             return f"it is the most central of {utility:.0f} similar items, whose class a small change would turn"
-        return "drawn at random: too few items change their class when mixed with others"
+        return "drawn at random, or far from other picks: too few different items change their class when mixed"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         whole, head, _ = self.needs_at(State(has_model=True))
         x_N_d, head = ev[whole], ev[head]
+        if not len(ev.labelled):
+            raise UsageError(
+                "strategy 'alfa_mix' mixes with the means of labelled classes, and no row is labelled. Label some "
+                "first, e.g. those that 'random' or 'typiclust' picks."
+            )
         anchor_c_d = class_means(x_N_d[ev.rows("labelled")], ev[Labels()], ev.c)
         x_n_d = x_N_d[ev.rows("candidates")]
         eps_t = self.cap * np.arange(1, self.levels + 1) / sqrt(x_n_d.shape[1])
@@ -93,8 +98,7 @@ class AlfaMix(KMeansStrategy):
         if found := min(b, len(rows)):
             x_m_d, tie_m = unit_rows(x_n_d[rows]), key.hash(ev.candidates[rows])
             clusters = kmeans(x_m_d, found, key.generator(), restarts=self.restarts, iterations=self.iterations)
-            everything, nothing = np.ones(len(x_m_d), np.bool_), np.empty(0, np.intp)
-            picked, utility = representatives(x_m_d, clusters, nothing, everything, tie_m, found)
+            picked, utility = representatives_of_all(x_m_d, clusters, tie_m, found)
             picked = rows[picked]
         rest = np.setdiff1d(np.arange(len(x_n_d)), picked)
         drawn = rest[np.argsort(key.child("rest").hash(ev.candidates[rest]))][: b - found]

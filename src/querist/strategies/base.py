@@ -2,19 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from querist.arrays import Array, Ids, Rows, some
-from querist.errors import BudgetError, ScoreError, SelectionError, SpecError, UsageError
+from querist.errors import BudgetError, ScoreError, SelectionError, SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
-from querist.files import file_digest, require_file
 from querist.kernels.certificate import Certificate
 from querist.kernels.top import contenders, top_b
-from querist.registry import Card, Registry, describe
+from querist.registry import Card, Registry
 from querist.seeds import Key
 
 
@@ -140,66 +139,10 @@ Strategy.registry = strategies
 register = strategies.register
 
 
-def resolved(strategy: Strategy, trains_backbone: bool) -> Strategy:
-    """Return the strategy, and those it wraps, with ``space="auto"`` replaced by what it means here."""
-    space = "embeddings" if trains_backbone else "features"
-    changes: dict[str, Any] = {}
-    for field in fields(strategy):  # pyright: ignore[reportArgumentType]
-        value = getattr(strategy, field.name)
-        if isinstance(value, Strategy):
-            changes[field.name] = resolved(value, trains_backbone)
-        elif isinstance(value, tuple) and any(isinstance(part, Strategy) for part in value):
-            changes[field.name] = tuple(resolved(part, trains_backbone) for part in value)
-        elif field.name == "space" and value == "auto":
-            changes[field.name] = space
-    return replace(strategy, **changes) if changes else strategy  # pyright: ignore[reportArgumentType]
-
-
 def card_of(strategy: Strategy) -> Card[Any]:
     """Return what a strategy is registered as; one that is not registered goes by the name of its class, unflagged."""
     card = vars(type(strategy)).get("card")  # not inherited: a variation of a registered rule is another rule
     return card or Card(name=type(strategy).__qualname__, component=type(strategy))
-
-
-def flags_of(strategy: Strategy) -> frozenset[str]:
-    """Return what a reader of results must know: the flags of a strategy, of its settings, and of those it wraps."""
-    return card_of(strategy).flags.union(strategy.flags(), *(flags_of(part) for part in wrapped_by(strategy)))
-
-
-def wrapped_by(strategy: Strategy) -> tuple[Strategy, ...]:
-    """Return the strategies among the settings of a strategy, alone or in a list."""
-    values = (getattr(strategy, field.name) for field in fields(strategy))  # pyright: ignore[reportArgumentType]
-    listed = (value if isinstance(value, tuple) else (value,) for value in values)
-    return tuple(part for parts in listed for part in parts if isinstance(part, Strategy))
-
-
-def identity_of(strategy: Strategy) -> dict[str, object]:
-    """Return all that picks depend on, as JSON values: what specifications record.
-
-    These are the settings, with a digest of its content in the place of every path to a file.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    described = describe(strategy)
-    for field in fields(strategy):  # pyright: ignore[reportArgumentType]
-        value = getattr(strategy, field.name)
-        if isinstance(value, Strategy):
-            described[field.name] = identity_of(value)
-        elif isinstance(value, str) and field.name in strategy.files:
-            described[field.name] = file_digest(require_file(value, f"strategy {described['name']}", "a file"))
-        elif isinstance(value, tuple) and any(isinstance(part, Strategy) for part in value):
-            described[field.name] = [identity_of(part) for part in value]
-    return described
-
-
-def require_unlabelled(strategy: Strategy, n_labelled: int) -> None:
-    """Raise `UsageError` if there are labels and the strategy is flagged ``one_shot``."""
-    if "one_shot" in flags_of(strategy) and n_labelled:
-        raise UsageError(
-            f"{card_of(strategy).name!r} selects a whole budget at once from an unlabelled pool, but {n_labelled} "
-            "items are labelled. Start afresh for another budget, or take a strategy that goes on in batches."
-        )
 
 
 def checked_score(strategy: Scoring, ev: Evidence) -> Array:
@@ -257,6 +200,14 @@ def require_at_least(strategy: Strategy, least: int, *settings: str) -> None:
     for setting in settings:
         if (value := getattr(strategy, setting)) < least:
             raise SpecError(f"Expected {setting} to be {least} or larger, got {value}.")
+
+
+def require_between(strategy: Strategy, least: float, most: float, *settings: str) -> None:
+    """Raise `SpecError` unless each of the named settings is a finite number within the bounds."""
+    for setting in settings:
+        if not least <= (value := getattr(strategy, setting)) <= most or value == float("inf"):
+            bound = f"between {least:g} and {most:g}" if most < float("inf") else f"finite and {least:g} or larger"
+            raise SpecError(f"Expected {setting} to be {bound}, got {value}.")
 
 
 def _within(b: int, n: int | None) -> None:

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features
 from querist.kernels.kmeans import kmeans
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies._kmeans import KMeansStrategy
 from querist.strategies.base import Picks, register
@@ -44,5 +42,4 @@ class CentroidInit(KMeansStrategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         x_n_d = ev[Features()]
         clusters = kmeans(x_n_d, b, key.generator(), restarts=self.restarts, iterations=self.iterations)
-        everything, nothing = np.ones(len(x_n_d), np.bool_), np.empty(0, np.intp)
-        return Picks(*representatives(x_n_d, clusters, nothing, everything, key.hash(ev.candidates), b))
+        return Picks(*representatives_of_all(x_n_d, clusters, key.hash(ev.candidates), b))

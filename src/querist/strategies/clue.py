@@ -12,7 +12,7 @@ from querist.evidence.needs import Embeddings, Features, Need, Probs
 from querist.kernels import scores
 from querist.kernels.calibration import tempered
 from querist.kernels.kmeans import kmeans
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies._kmeans import KMeansStrategy
 from querist.strategies.base import Picks, State, register
@@ -71,8 +71,7 @@ class Clue(KMeansStrategy):
         clusters = kmeans(
             x_n_d, b, key.generator(), weight_N=weight_n, restarts=self.restarts, iterations=self.iterations
         )
-        everything, nothing = np.ones(len(x_n_d), np.bool_), np.empty(0, np.intp)
-        return Picks(*representatives(x_n_d, clusters, nothing, everything, key.hash(ev.candidates), b))
+        return Picks(*representatives_of_all(x_n_d, clusters, key.hash(ev.candidates), b))
 
     @property
     def _need(self) -> Need[Array]:

@@ -28,7 +28,7 @@ class ClusterBalancedRandom(Grouped):
     Avoid when: clusters have little to do with classes: rare but irrelevant groups then get as many labels as large
     ones.
 
-    Pitfalls: The labelled set no longer has the class frequencies of the pool, so what is estimated from it as if it
+    Pitfalls: the labelled set no longer has the class frequencies of the pool, so what is estimated from it as if it
     had, accuracy included, is biased.
 
     Attributes:

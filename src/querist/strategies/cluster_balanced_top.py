@@ -32,7 +32,7 @@ class ClusterBalancedTop(Grouped):
 
     Avoid when: the clusters are not at all like the classes, or the batch is smaller than their number.
 
-    Pitfalls: The top of a loss is full of broken and mislabelled items, and equal shares buy them from every cluster.
+    Pitfalls: the top of a loss is full of broken and mislabelled items, and equal shares buy them from every cluster.
 
     Attributes:
         base: what scores the rows, if no file does.

@@ -78,7 +78,7 @@ class ClusterMargin(Strategy):
         return (Probs(), Embeddings(frame="all")) if self.space == "embeddings" else self.needs
 
     def reason(self, utility: float) -> str:
-        return f"its two most likely classes are {-utility:.3f} apart, and few items like it are as uncertain"
+        return f"its two most likely classes are {abs(utility):.3f} apart, and few items like it are as uncertain"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         margin_n, tie_n = scores.margin(ev[Probs()]), key.hash(ev.candidates)

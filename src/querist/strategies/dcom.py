@@ -52,7 +52,7 @@ class DCoM(ProbCover):
 
     Avoid when: features mix the classes: balls then stay small, competence near 0, and it goes on covering.
 
-    Pitfalls: The initial radius matters as in `prob_cover`; predictions of a model with few labels make impure balls
+    Pitfalls: the initial radius matters as in `prob_cover`; predictions of a model with few labels make impure balls
     look pure. Time grows with the square of the pool.
 
     Attributes:
@@ -81,6 +81,11 @@ class DCoM(ProbCover):
 
     def reason(self, utility: float) -> str:
         return f"by its margin and the uncovered items around it, it scores {utility:.3g}"
+
+    def reasons(self, picks: Picks) -> list[str]:
+        # Picks of prob_cover, which it is before there is a model, come with a certificate.
+        words = self.reason if picks.certificate is None else super().reason
+        return [words(utility) for utility in np.asarray(picks.utility).tolist()]
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         if Probs() not in ev.needs:

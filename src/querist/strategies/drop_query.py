@@ -12,7 +12,7 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Head, Need
 from querist.kernels.kmeans import kmeans
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies._kmeans import KMeansStrategy
 from querist.strategies.base import Picks, State, register, require_at_least
@@ -96,9 +96,8 @@ class DropQuery(KMeansStrategy):
         if found:
             x_m_d = unit_rows(x_m_d) if self.space == "embeddings" else x_m_d
             clusters = kmeans(x_m_d, found, key.generator(), restarts=self.restarts, iterations=self.iterations)
-            everything, nothing = np.ones(len(x_m_d), np.bool_), np.empty(0, np.intp)
             tie_m = key.hash(ev.candidates[rows])
-            picked, utility = representatives(x_m_d, clusters, nothing, everything, tie_m, found)
+            picked, utility = representatives_of_all(x_m_d, clusters, tie_m, found)
             picked = rows[picked]
         rest = np.setdiff1d(np.arange(len(x_n_d)), picked)
         drawn = rest[np.argsort(key.child("rest").hash(ev.candidates[rest]))][: b - found]

@@ -11,7 +11,8 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
 from querist.seeds import Key
 from querist.strategies._parts import needs_of_parts, part_of
-from querist.strategies.base import Picks, State, Strategy, flags_of, register
+from querist.strategies.base import Picks, State, Strategy, register, require_between
+from querist.strategies.composition import flags_of
 from querist.strategies.margin import Margin
 from querist.strategies.random import Random
 
@@ -46,8 +47,7 @@ class EpsilonRandom(Strategy):
     regimes: ClassVar = ("VL", "L", "M", "H")
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.eps <= 1.0:
-            raise SpecError(f"Expected eps to be between 0 and 1, got {self.eps}.")
+        require_between(self, 0.0, 1.0, "eps")
         if 0.0 < self.eps < 1.0 and "sequential" in flags_of(self.base):
             raise SpecError(
                 "a base that asks for its items one by one has batches of one, of which no share can be drawn."

@@ -40,7 +40,7 @@ class ExternalModelRank(Strategy):
 
     Avoid when: results are compared with strategies that know nothing of other labels: this is flagged ``external``.
 
-    Pitfalls: A model trained on a test or validation split of the same data has seen the answers to the comparison; say
+    Pitfalls: a model trained on a test or validation split of the same data has seen the answers to the comparison; say
     what it was trained on.
 
     Attributes:
@@ -80,6 +80,7 @@ class ExternalModelRank(Strategy):
 
     def _wanted(self, state: State) -> tuple[Need[Any], ...]:
         """Return what the base needs; it has a model, if not the session's."""
+        # What the base can do without is not asked for: refits of the session's learner say nothing about this model.
         return self.base.needs_at(State(round=state.round, n_labelled=state.n_labelled, has_model=True))
 
     def _stored(self, need: Need[Any], ev: Evidence) -> Any:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from querist.arrays import Array, Ids, Rows
-from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Need, Probs
@@ -19,7 +18,7 @@ from querist.kernels.maximise import maximise
 from querist.kernels.top import top_b
 from querist.seeds import Key
 from querist.strategies._submodular import SetFunction, directed
-from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies.base import Picks, State, Strategy, register, require_between
 from querist.strategies.disparity_min import DisparityMin
 from querist.strategies.disparity_sum import DisparitySum
 from querist.strategies.feature_based import FeatureBased
@@ -73,8 +72,7 @@ class Fass(Strategy):
     needs: ClassVar = (Probs(), Features())
 
     def __post_init__(self) -> None:
-        if not 1.0 <= self.beta < float("inf"):
-            raise SpecError(f"Expected beta to be finite and 1 or larger, got {self.beta}.")
+        require_between(self, 1.0, float("inf"), "beta")
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         return (Probs(), Embeddings()) if self.space == "embeddings" else self.needs

@@ -39,7 +39,7 @@ class FeatureBased(SubmodularFunction):
 
     Attributes:
         concave: g: ``sqrt(m)``, ``log(1 + m)``, ``m / (1 + m)`` (``inverse``), or ``m``, which takes the largest sums.
-        negative: what becomes of negative values: a feature of their own (``split``), or an ``error``.
+        negative: what becomes of negative values: a feature of their own (``split``, which is ours), or an ``error``.
     """
 
     regimes: ClassVar = ("VL", "L")
@@ -57,6 +57,5 @@ class FeatureBased(SubmodularFunction):
                 f"feature_based: expected features of 0 or more, got negative ones in {len(bad)} rows, the first of id "
                 f"{bad[0]}. Use negative='split', or an encoder whose features are not negative."
             )
-        objective = FeatureMass(x_n_d, self.concave)
         objective = FeatureMass(x_n_d, self.concave)
         return maximise(objective, np.arange(len(ids)), ids, b, key, self.maximiser, self.epsilon)

@@ -14,7 +14,7 @@ from querist.kernels.glister import Validation, glister_greedy
 from querist.kernels.matching import Products, gradient_sum
 from querist.seeds import Key
 from querist.strategies._gradients import TARGETS, by_id
-from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies.base import Picks, State, Strategy, register, require_between
 
 BOUGHT, OF_TARGETS = Gradients(frame="labelled"), Labels(frame="targets")
 
@@ -44,8 +44,9 @@ class Glister(Strategy):
         eta: length of a step: the learning rate of the training it foresees. 0.01 is ours.
         regulariser: ``rand`` draws a share `strength` of the batch at random, after the others; ``diversity`` takes
             ``strength sum_s exp(-|g_j - g_s|^2 / 2)`` away, over picks s; ``fac_loc`` adds `strength` times the
-            decrease of the sum of distances to the nearest pick in gradient space, and takes time O(n^2 (c + d)).
-        strength: weight of the regulariser.
+            decrease of the sum of distances to the nearest pick in gradient space, 0 counting as the first one, and
+            takes time O(n^2 (c + d)).
+        strength: weight of the regulariser; 0, as it is unless given, switches it off.
         validation: use the validation set.
     """
 
@@ -58,9 +59,7 @@ class Glister(Strategy):
     regimes: ClassVar = ("M", "H")
 
     def __post_init__(self) -> None:
-        for name in ("eta", "strength"):
-            if not 0.0 <= (value := getattr(self, name)) < np.inf:
-                raise SpecError(f"Expected {name} to be finite and 0 or larger, got {value}.")
+        require_between(self, 0.0, np.inf, "eta", "strength")
         if self.regulariser == "rand" and self.strength > 1.0:
             raise SpecError(f"Expected strength to be a share of the batch, at most 1, got {self.strength}.")
 

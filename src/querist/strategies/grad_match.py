@@ -33,7 +33,7 @@ class GradMatch(Matching):
     def reason(self, utility: float) -> str:
         if utility > 0:
             return f"its gradient brings the batch {utility:.3g} (squared) closer to the gradient of the pool"
-        return "no gradient brings the batch closer to that of the pool, and its takes it least far away"
+        return "no gradient brings the batch closer to that of the pool; this one takes it least far away"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         rows, products, target_c_d = self.problem(ev, b, key)

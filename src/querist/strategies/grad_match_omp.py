@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.kernels.matching import match_weighted
 from querist.seeds import Key
 from querist.strategies._gradients import Matching
-from querist.strategies.base import Picks, register
+from querist.strategies.base import Picks, register, require_between
 
 
 @register("grad_match_omp", cite="Killamsetty et al., ICML 2021", presets={"paper": {"ridge": 0.5}})
@@ -37,8 +36,7 @@ class GradMatchOmp(Matching):
     ridge: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.ridge < np.inf:
-            raise SpecError(f"Expected ridge to be finite and 0 or larger, got {self.ridge}.")
+        require_between(self, 0.0, np.inf, "ridge")
 
     def reason(self, utility: float) -> str:
         if utility > 0:

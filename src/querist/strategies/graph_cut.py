@@ -10,8 +10,8 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.maximise import maximise
 from querist.kernels.set_functions import GraphCut as Cut
 from querist.seeds import Key
-from querist.strategies._submodular import SimilarityFunction, require_between
-from querist.strategies.base import register
+from querist.strategies._submodular import SimilarityFunction
+from querist.strategies.base import register, require_between
 
 
 @register("graph_cut", cite="Lin & Bilmes, NAACL 2010", presets={"monotone": {"redundancy": 0.5}})
@@ -39,7 +39,7 @@ class GraphCut(SimilarityFunction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("redundancy", self.redundancy, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "redundancy")
 
     def reason(self, utility: float) -> str:
         return f"its similarity to the pool, less that to other picks, is {utility:.3g}"

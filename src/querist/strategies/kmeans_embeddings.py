@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Embeddings, Features, Need
 from querist.kernels.kmeans import kmeans
-from querist.kernels.representatives import representatives
+from querist.kernels.representatives import representatives_of_all
 from querist.seeds import Key
 from querist.strategies._kmeans import KMeansStrategy
 from querist.strategies.base import Picks, State, register
@@ -52,8 +50,7 @@ class KMeansEmbeddings(KMeansStrategy):
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         x_n_d = ev[self._need]
         clusters = kmeans(x_n_d, b, key.generator(), restarts=self.restarts, iterations=self.iterations)
-        everything, nothing = np.ones(len(x_n_d), np.bool_), np.empty(0, np.intp)
-        return Picks(*representatives(x_n_d, clusters, nothing, everything, key.hash(ev.candidates), b))
+        return Picks(*representatives_of_all(x_n_d, clusters, key.hash(ev.candidates), b))
 
     @property
     def _need(self) -> Need[Array]:

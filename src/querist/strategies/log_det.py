@@ -10,8 +10,8 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.log_det import LogDet as Determinant
 from querist.kernels.maximise import maximise
 from querist.seeds import Key
-from querist.strategies._submodular import SimilarityFunction, require_between
-from querist.strategies.base import register
+from querist.strategies._submodular import SimilarityFunction
+from querist.strategies.base import register, require_between
 
 LEAST = 1e-6
 """The smallest ridge: what rounding does to similarities of float32 rows stays below it."""
@@ -41,7 +41,7 @@ class LogDet(SimilarityFunction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("ridge", self.ridge, LEAST, float("inf"))
+        require_between(self, LEAST, float("inf"), "ridge")
 
     def reason(self, utility: float) -> str:
         return f"it adds {utility:.3g} to the log-determinant of the batch"

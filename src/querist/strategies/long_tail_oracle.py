@@ -39,7 +39,7 @@ class LongTailOracle(Strategy):
 
     Avoid when: anything is compared with it that a person could have done: it reads labels nobody bought.
 
-    Pitfalls: The order of the classes decides who is rare; state it. Classes with few rows flatten the tail.
+    Pitfalls: the order of the classes decides who is rare; state it. Classes with few rows flatten the tail.
 
     Attributes:
         profile: how shares fall.
@@ -80,9 +80,10 @@ class LongTailOracle(Strategy):
         order = np.array(self.order or range(ev.c))
         place_c = np.empty(ev.c, np.intp)
         place_c[order] = np.arange(ev.c)
-        count = in_proportion(self.shares(ev.c), np.bincount(place_c[label_n], minlength=ev.c), b)
-        rows = np.lexsort((tie_n, place_c[label_n]))
-        start = np.cumsum(np.bincount(place_c[label_n], minlength=ev.c)) - np.bincount(place_c[label_n], minlength=ev.c)
+        place_n = place_c[label_n]
+        size = np.bincount(place_n, minlength=ev.c)
+        count, start = in_proportion(self.shares(ev.c), size, b), np.cumsum(size) - size
+        rows = np.lexsort((tie_n, place_n))
         picked = np.concatenate([rows[s : s + k] for s, k in zip(start, count, strict=True)])
         return Picks(picked[tie_n[picked].argsort()])
 

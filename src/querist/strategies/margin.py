@@ -31,7 +31,7 @@ class Margin(Scoring):
     lowest: ClassVar = -1.0
 
     def reason(self, utility: float) -> str:
-        return f"its two most likely classes are {-utility:.3f} apart"
+        return f"its two most likely classes are {abs(utility):.3f} apart"
 
     def score(self, ev: Evidence) -> Array:
         return scores.margin(ev[Probs()])

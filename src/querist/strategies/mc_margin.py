@@ -40,7 +40,7 @@ class McMargin(DrawsScoring):
     k: int = 10
 
     def reason(self, utility: float) -> str:
-        return f"on the average of the draws its two most likely classes are {-utility:.3f} apart"
+        return f"on the average of the draws its two most likely classes are {abs(utility):.3f} apart"
 
     def score(self, ev: Evidence) -> Array:
         return scores.margin(draws.mean_of_draws(self.draws(ev)))

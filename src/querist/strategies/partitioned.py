@@ -7,7 +7,7 @@ import numpy as np
 
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need
-from querist.kernels.quotas import water_fill
+from querist.kernels.apportion import in_proportion
 from querist.seeds import Key
 from querist.strategies._parts import needs_of_parts, part_of, together
 from querist.strategies.base import Picks, State, Strategy, register, require_at_least
@@ -57,8 +57,7 @@ class Partitioned(Strategy):
         order = np.argsort(key.child("parts").hash(ev.candidates))
         dealt = [order[j::parts] for j in range(parts)]
         size = np.array([len(rows) for rows in dealt])
-        # The earlier parts are the larger ones, if any are: there the remainder goes by largest remainder.
-        share = water_fill(np.zeros_like(size), size, b, np.arange(parts))
+        share = in_proportion(size, size, b)
         picked, turns = [], []
         for j in np.flatnonzero(share).tolist():
             part = part_of(ev, dealt[j], self.base)

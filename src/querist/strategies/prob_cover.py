@@ -16,7 +16,7 @@ from querist.kernels.radius_graph import cover_greedily, left_to_cover, pure_rad
 from querist.seeds import Key
 from querist.strategies._coverage import COVERED, Covering, completed
 from querist.strategies._whole import places
-from querist.strategies.base import Picks, register
+from querist.strategies.base import Picks, card_of, register
 
 BALLS = 4096
 """The most balls whose purity is looked at; with more rows than that, as many drawn at random."""
@@ -90,7 +90,8 @@ class ProbCover(Covering):
     def _pure(self, x_N_d: Array, c: int, key: Key) -> float:
         """Return the radius that the purity of k-means clusters asks for."""
         if c < 2:
-            raise UsageError("prob_cover finds its radius by the number of classes: pass classes=C, or set its delta.")
+            name = card_of(self).name
+            raise UsageError(f"{name} finds its radius by the number of classes: pass classes=C, or set its delta.")
         generator = key.child("radius").generator()
         label_N = kmeans(x_N_d, min(c, len(x_N_d)), generator).label_N
         rows = np.arange(len(x_N_d))

@@ -27,7 +27,7 @@ class RankingFile(Scoring):
 
     Avoid when: the ids of the file may not be positions in this dataset: nothing can tell that they are of another one.
 
-    Pitfalls: Scores are no ranking; a file of scores belongs in `cluster_balanced_top` with one cluster.
+    Pitfalls: scores are no ranking; a file of scores belongs in `cluster_balanced_top` with one cluster.
 
     Attributes:
         path: the file of ids, as ``numpy.save`` writes it.

@@ -8,8 +8,7 @@ import numpy as np
 from querist.arrays import Array, Rows
 from querist.kernels.likeness import Likeness
 from querist.strategies._information import ConditionalGain, Facility, Sets, scaled
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 
 
 @register(
@@ -40,7 +39,7 @@ class ScgFlcg(Facility, ConditionalGain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("nu", self.nu, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "nu")
 
     def reason(self, utility: float) -> str:
         if utility:

@@ -7,8 +7,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.maximise import Objective
 from querist.kernels.set_functions import GraphCut
 from querist.strategies._information import ConditionalGain, Greedy, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 
 
 @register(
@@ -40,8 +39,7 @@ class ScgGccg(Greedy, ConditionalGain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("nu", self.nu, 0.0, float("inf"))
-        require_between("redundancy", self.redundancy, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "nu", "redundancy")
 
     def reason(self, utility: float) -> str:
         return f"its similarity to the pool, less that to the private set and other picks, is {utility:.3g}"

@@ -7,8 +7,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.log_det import LogDet
 from querist.kernels.maximise import Objective
 from querist.strategies._information import ConditionalGain, Greedy, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 from querist.strategies.log_det import LEAST
 
 
@@ -41,8 +40,8 @@ class ScgLogdetcg(Greedy, ConditionalGain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("nu", self.nu, 0.0, 1.0)
-        require_between("ridge", self.ridge, LEAST, float("inf"))
+        require_between(self, 0.0, 1.0, "nu")
+        require_between(self, LEAST, float("inf"), "ridge")
 
     def reason(self, utility: float) -> str:
         return f"the logarithm of what the private set and other picks leave unexplained of it is {utility:.3g}"

@@ -11,7 +11,8 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import History, Need
 from querist.seeds import Key
 from querist.strategies.badge import Badge
-from querist.strategies.base import Picks, State, Strategy, flags_of, register
+from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies.composition import flags_of
 from querist.strategies.typiclust import TypiClust
 
 

@@ -6,8 +6,7 @@ from typing import ClassVar
 from querist.arrays import Array, Rows
 from querist.kernels.likeness import Likeness
 from querist.strategies._information import ConditionalMutualInformation, Facility, Sets, scaled
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 
 
 @register(
@@ -41,8 +40,7 @@ class ScmiFlcmi(Facility, ConditionalMutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("eta", self.eta, 0.0, float("inf"))
-        require_between("nu", self.nu, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "eta", "nu")
 
     def reason(self, utility: float) -> str:
         if utility:

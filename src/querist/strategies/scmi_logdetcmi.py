@@ -7,8 +7,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.log_det import Difference, LogDet
 from querist.kernels.maximise import Method, Objective
 from querist.strategies._information import ConditionalMutualInformation, Greedy, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 from querist.strategies.log_det import LEAST
 
 
@@ -49,9 +48,8 @@ class ScmiLogdetcmi(Greedy, ConditionalMutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("eta", self.eta, 0.0, 1.0)
-        require_between("nu", self.nu, 0.0, 1.0)
-        require_between("ridge", self.ridge, LEAST, float("inf"))
+        require_between(self, 0.0, 1.0, "eta", "nu")
+        require_between(self, LEAST, float("inf"), "ridge")
 
     def reason(self, utility: float) -> str:
         if utility:

@@ -32,7 +32,8 @@ class SelectAL(Strategy):
     was, it is drawn at random. Before there are two labels per fold the low-budget rule chooses.
 
     Everything is judged on bought labels. A rule that reads probabilities sees, of labelled rows, those of fits without
-    their fold. That subsets are left out is the paper's; their size, folds and repetitions are ours.
+    their fold; draws and embeddings are those of the model, which did see their labels. That subsets are left out is
+    the paper's; their size, folds and repetitions are ours.
 
     The utility of every pick is the difference that decided, in errors per label: positive where the low-budget rule
     chose, negative where it was the high-budget rule, 0 for random.
@@ -42,7 +43,7 @@ class SelectAL(Strategy):
 
     Avoid when: the learner takes seconds to fit: a decision takes 65 fits by default.
 
-    Pitfalls: With few labels the errors differ by one or two, and the decision changes from round to round; the share
+    Pitfalls: with few labels the errors differ by one or two, and the decision changes from round to round; the share
     left out must be large enough to be missed.
 
     Attributes:
@@ -75,6 +76,9 @@ class SelectAL(Strategy):
         both = (*low, *self.high.needs_at(state))
         again = (need.on("labelled") for need in both if need.frame == "candidates" and not _is_made(need))
         return tuple(dict.fromkeys((*self.needs, *both, *again)))
+
+    def wants_at(self, state: State) -> tuple[Need[Any], ...]:
+        return tuple(dict.fromkeys((*self.low.wants_at(state), *self.high.wants_at(state))))
 
     def reason(self, utility: float) -> str:
         if utility == UNJUDGED:

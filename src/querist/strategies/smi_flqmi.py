@@ -7,8 +7,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.maximise import Objective
 from querist.kernels.set_functions import QueryCover
 from querist.strategies._information import Greedy, MutualInformation, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 
 
 @register(
@@ -41,7 +40,7 @@ class SmiFlqmi(Greedy, MutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("eta", self.eta, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "eta")
 
     def reason(self, utility: float) -> str:
         return (

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from querist.arrays import Array, Rows
 from querist.kernels.likeness import Likeness
 from querist.strategies._information import Facility, MutualInformation, Sets, scaled
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 
 
 @register(
@@ -39,7 +40,7 @@ class SmiFlvmi(Facility, MutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("eta", self.eta, 0.0, float("inf"))
+        require_between(self, 0.0, float("inf"), "eta")
 
     def reason(self, utility: float) -> str:
         if utility:
@@ -48,4 +49,4 @@ class SmiFlvmi(Facility, MutualInformation):
 
     def between(self, likeness: Likeness, sets: Sets, rows: Rows) -> tuple[Array, Array]:
         cap = scaled(likeness, rows, sets.query, self.eta)
-        return 0.0 * cap, cap
+        return np.zeros_like(cap), cap

@@ -8,8 +8,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.top import top_b
 from querist.seeds import Key
 from querist.strategies._information import MutualInformation, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import Picks, register
+from querist.strategies.base import Picks, register, require_between
 
 
 @register(
@@ -40,7 +39,7 @@ class SmiGcmi(MutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("redundancy", self.redundancy, 1e-9, 1e9)
+        require_between(self, 1e-9, 1e9, "redundancy")
 
     def reason(self, utility: float) -> str:
         return (

@@ -7,8 +7,7 @@ from querist.kernels.likeness import Likeness
 from querist.kernels.log_det import Difference, LogDet
 from querist.kernels.maximise import Method, Objective
 from querist.strategies._information import Greedy, MutualInformation, Sets
-from querist.strategies._submodular import require_between
-from querist.strategies.base import register
+from querist.strategies.base import register, require_between
 from querist.strategies.log_det import LEAST
 
 
@@ -47,14 +46,14 @@ class SmiLogdetmi(Greedy, MutualInformation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_between("eta", self.eta, 0.0, 1.0)
-        require_between("ridge", self.ridge, LEAST, float("inf"))
+        require_between(self, 0.0, 1.0, "eta")
+        require_between(self, LEAST, float("inf"), "ridge")
 
     def reason(self, utility: float) -> str:
         return (
             f"the query set explains {utility:.3g} of its logarithmic variance"
             if utility
-            else "the query says nothing of it"
+            else "the query set says nothing of it"
         )
 
     def objective(self, likeness: Likeness, sets: Sets, b: int) -> Objective:

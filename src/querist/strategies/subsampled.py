@@ -59,25 +59,25 @@ class Subsampled(Strategy):
 
     def reason(self, utility: float) -> str:
         drawn = "" if utility else ", or it is drawn at random because too few are looked at"
-        among = "near labelled items" if self.m is None else f"in a random sample of {self.m}"
+        among = "near labelled items (all, if none are)" if self.m is None else f"in a random sample of {self.m}"
         return f"{self.base.reason(utility) or 'it is the choice of the base'}, among candidates {among}{drawn}"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         seen = self._part(ev, key)
         found = min(b, len(seen))
-        rows, utility = seen[:0], np.empty(0)
+        rows, utility, certificate = seen[:0], np.empty(0), None
         if found:
             part = part_of(ev, seen, self.base)
             picks = self.base.select(part.evidence, found, key)
             if len(seen) == len(ev.candidates):
                 return Picks(part.rows[picks.rows], *picks[1:])
-            rows, utility = part.rows[picks.rows], picks.utility
+            rows, utility, certificate = part.rows[picks.rows], picks.utility, picks.certificate
         rest = np.setdiff1d(np.arange(len(ev.candidates)), seen)
         drawn = rest[np.argsort(key.child("rest").hash(ev.candidates[rest]))][: b - found]
         if utility is None and not len(drawn):
-            return Picks(rows)
+            return Picks(rows, certificate=certificate)
         known = np.zeros(found) if utility is None else utility
-        return Picks(np.append(rows, drawn), np.append(known, np.zeros(len(drawn))))
+        return Picks(np.append(rows, drawn), np.append(known, np.zeros(len(drawn))), certificate=certificate)
 
     @property
     def _near(self) -> Neighbours:

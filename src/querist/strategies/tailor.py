@@ -15,6 +15,7 @@ from querist.seeds import Key
 from querist.strategies._parts import needs_of_parts, part_of
 from querist.strategies.badge import Badge
 from querist.strategies.base import Picks, State, Strategy, register
+from querist.strategies.composition import flags_of
 from querist.strategies.margin import Margin
 from querist.strategies.random import Random, without_round
 
@@ -38,7 +39,7 @@ class Tailor(Strategy):
 
     Avoid when: classes are balanced, where the reward says little about accuracy, or there are fewer rounds than ten.
 
-    Pitfalls: It rewards variety of classes and not a better model. Within a `schedule`, earlier rounds of other stages
+    Pitfalls: it rewards variety of classes and not a better model. Within a `schedule`, earlier rounds of other stages
     would be taken for its own.
 
     Attributes:
@@ -55,6 +56,9 @@ class Tailor(Strategy):
     def __post_init__(self) -> None:
         if not self.arms:
             raise SpecError("Expected at least one strategy in arms, got none.")
+        if len(self.arms) > 1 and "sequential" in flags_of(self):
+            # Between its asks the history has one query more than there were rounds.
+            raise SpecError("Expected arms that choose several items at once, got one that asks for them one by one.")
         if not 0.0 <= self.discount <= 1.0:
             raise SpecError(f"Expected discount to be between 0 and 1, got {self.discount}.")
 

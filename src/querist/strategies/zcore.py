@@ -36,7 +36,7 @@ class ZCore(Strategy):
     Avoid when: there is room for a few labels per class only: the score looks at two coordinates at a time and knows no
     clusters, for which `typiclust` and `max_herding` are made.
 
-    Pitfalls: The order is a random estimate that settles as rounds grow; features rotated by PCA are other coordinates
+    Pitfalls: the order is a random estimate that settles as rounds grow; features rotated by PCA are other coordinates
     and give another order.
 
     Attributes:
@@ -62,7 +62,9 @@ class ZCore(Strategy):
             raise SpecError(f"Expected exponent to be finite and 0 or larger, got {self.exponent}.")
 
     def reason(self, utility: float) -> str:
-        return f"it covers {utility:.3g} random points more than its neighbours make redundant"
+        if utility >= 0:
+            return f"it covers {utility:.3g} random points more than its neighbours make redundant"
+        return f"its neighbours make {-utility:.3g} random points more redundant than it covers"
 
     def select(self, ev: Evidence, b: int, key: Key) -> Picks:
         key, x_N_d = without_round(key), ev[Features(frame="all")]

@@ -13,7 +13,8 @@ from querist.files import require_file
 from querist.learners.base import Learner, learners
 from querist.registry import describe, digest
 from querist.session.setting import Setting
-from querist.strategies.base import Strategy, flags_of, identity_of, resolved, strategies
+from querist.strategies.base import Strategy, strategies
+from querist.strategies.composition import flags_of, identity_of, resolved
 from querist.studies.spec import BudgetTable, Component, GridTable, StudySpec, collect
 
 ONE_SHOT = "one_shot"

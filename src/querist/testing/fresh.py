@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import get_args
 
 from querist.seeds import Key, Seed
-from querist.strategies.base import Strategy, choose, resolved, strategies
+from querist.strategies.base import Strategy, choose, strategies
+from querist.strategies.composition import resolved
 from querist.testing.fakes import fake_evidence
 from querist.testing.world import Kind
 

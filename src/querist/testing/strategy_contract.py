@@ -9,7 +9,8 @@ from querist.errors import BudgetError, NeedError, ScoreError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Logits, Need, Neighbours, Sealed
 from querist.registry import describe
-from querist.strategies.base import Scoring, State, choose, flags_of
+from querist.strategies.base import Scoring, State, choose
+from querist.strategies.composition import flags_of
 from querist.testing.component import expect, fingerprint, skip
 from querist.testing.fresh import fresh_picks, standard_picks
 from querist.testing.spy import global_rng_untouched, recording

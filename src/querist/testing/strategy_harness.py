@@ -8,7 +8,8 @@ from querist.errors import SelectionError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features, History, Labels, Neighbours, PretrainTrace, Sealed
 from querist.seeds import Key, Seed
-from querist.strategies.base import Scoring, Selection, State, Strategy, choose, flags_of, resolved
+from querist.strategies.base import Scoring, Selection, State, Strategy, choose
+from querist.strategies.composition import flags_of, resolved
 from querist.testing.component import ComponentContract, expect, skip
 from querist.testing.fakes import fake_evidence
 from querist.testing.spy import SpyKey

@@ -2,7 +2,8 @@
 
 from dataclasses import fields
 
-from querist.strategies.base import State, choose, resolved
+from querist.strategies.base import State, choose
+from querist.strategies.composition import resolved
 from querist.testing.component import expect, skip
 from querist.testing.spy import peak_memory
 from querist.testing.strategy_harness import WITHOUT_MODEL, StrategyHarness
