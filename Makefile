@@ -5,14 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo gallery test test-all lint docs bench-fit bench-session bench-selection bench-scale peers clean
+.PHONY: demo gallery test test-all lint docs bench-fit bench-session bench-selection bench-scale bench-costs peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
 
 # What every strategy picks, as pages to look at.
 gallery: $(VENV)/.core
-	$(BIN)/querist gallery
+	$(BIN)/querist gallery --costs benchmarks/results/costs.json
 
 test: $(STAMP)
 	$(MAKE) --no-print-directory lint
@@ -44,6 +44,13 @@ bench-selection: peers
 
 bench-scale: $(STAMP)
 	$(BIN)/python benchmarks/scale.py
+
+bench-costs: $(STAMP)
+	$(BIN)/python benchmarks/costs.py
+
+# Which rows of our catalogue of defects fail in the peers as they are installed; writes docs/errata.md.
+errata: peers
+	.venv-peers/bin/python errata/run.py --write
 
 # Peers go into an environment of their own and bring no dependencies, so that they replace nothing of ours; what they
 # import of the common ground has our versions.
