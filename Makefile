@@ -18,10 +18,11 @@ test: $(STAMP)
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Everything once more with the heavy extras beside it, and what needs them.
+# Once more with the heavy extras beside it, and what needs them. Kernels and strategies are numpy alone, whatever else
+# is installed: their tests, most of the suite, are not run twice.
 test-all: $(VENV)/.all
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/kernels --ignore=tests/strategies
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

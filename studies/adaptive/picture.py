@@ -1,7 +1,7 @@
 """Tables and the picture of this suite: what the default strategy wins, and where it does not.
 
 ``python studies/adaptive/picture.py STORE`` reads the tables of its studies from a store, puts ``verdicts.json`` and
-``tables.md`` beside this file, and the picture into the documentation.
+``tables.md`` (for the page) beside this file, and the picture into the documentation.
 """
 
 import json

@@ -99,7 +99,7 @@ def test_arrays_that_do_not_fit_are_refused():
 def test_the_forecast_follows_its_definition(n, h, confidence, fell, audits, surprise):
     m = fewer_labels(n)
     given_ = made(n=n, m=m, fewer=0.84 - fell, confidence=confidence, audits=audits, surprise=surprise)
-    found = forecast(given_, h)
+    found = forecast(given_, h, STUDIED)
     trend = max(0.0, fell) * math.log((n + h) / n) / math.log(n / m)
     level = min(1.0, max(0.0, confidence + audits / (audits + 60) * surprise))
     gain = 0.24 * trend + 0.245 * (1 - level) * (1 - (n / (n + h)) ** 0.4)
@@ -113,7 +113,7 @@ def test_the_forecast_follows_its_definition(n, h, confidence, fell, audits, sur
 
 def test_one_forecast_by_hand():
     # ln(300/200) / ln(200/170) = 2.49488..., 0.245 (1 - 0.82) (1 - (2/3)^0.4)
-    found = forecast(made())
+    found = forecast(made(), constants=STUDIED)
     assert found.level == pytest.approx(0.8 + 0.4 * 0.05)
     assert found.gain == pytest.approx(0.24 * 0.02 * 2.494885 + 0.245 * 0.18 * 0.149717, abs=1e-7)
     assert found.text == "+1.9 ± 1.5 points for the next 100 labels (90 %)"

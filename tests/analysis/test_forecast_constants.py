@@ -77,7 +77,7 @@ def test_a_floor_that_made_the_outcomes_is_found(script):
 
 def test_the_interval_score_by_hand_and_least_at_the_right_width(script):
     one = measured(np.random.default_rng(6), 400)
-    told = forecast(one, 100)
+    told = forecast(one, 100, STUDIED)
     case = script.Case(set="a", measured=one, horizon=100, realised=told.gain - 2 * told.halves[2])
     widths = 2 * sum(told.halves)
     missed = sum(
@@ -106,7 +106,7 @@ def test_no_set_judges_itself(script):
 def test_judged_by_hand(script):
     rng = np.random.default_rng(3)
     one = measured(rng, 400)
-    told = forecast(one, 100)
+    told = forecast(one, 100, STUDIED)
     offsets = np.array([0.0, 1.01, -0.99, 0.99]) * [told.halves[0], told.halves[0], told.halves[1], told.halves[2]]
     made = [script.Case(set="s", measured=one, horizon=100, realised=told.gain + offset) for offset in offsets]
     found = script.judge(made, STUDIED)
@@ -123,9 +123,9 @@ def flat(script, gains: dict[int, float], accuracy: dict[int, float]):
         one = Measured(
             n=n, m=round(0.85 * n), pool=9000, expected=0.9, fewer=0.9, confidence=1.0, audits=0, surprise=0.0
         )
-        unit = forecast(replace(one, confidence=0.0), 100).gain
+        unit = forecast(replace(one, confidence=0.0), 100, STUDIED).gain
         made.append(replace(one, confidence=1.0 - points / 100 / unit))
-        assert forecast(made[-1], 100).gain == pytest.approx(points / 100)
+        assert forecast(made[-1], 100, STUDIED).gain == pytest.approx(points / 100)
     return script.Track(
         set="s", pool=0, measured=tuple(made), labels=tuple(accuracy), accuracy=tuple(accuracy.values())
     )

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from querist.analysis.forecast import fewer_labels, forecast
+from querist.analysis.forecast import STUDIED, fewer_labels, forecast
 from querist.data.memory import from_arrays
 from querist.errors import UnmetNeedError, UsageError
 from querist.evidence.needs import Probs
@@ -267,7 +267,8 @@ def test_bands_cover_what_came_in_a_study_of_clouds():
             for standing in standings(session.ledger, session.dataset.pool):
                 n = len(standing.labelled)
                 if n >= 150 and n + 100 in accuracy:
-                    told = forecast(outlook(setting, session.learner, standing, session.seed))
+                    measured = outlook(setting, session.learner, standing, session.seed)
+                    told = forecast(measured, constants=STUDIED)
                     came = accuracy[n + 100] - accuracy[n]
                     gains.append(told.gain)
                     realised.append(came)

@@ -27,7 +27,6 @@ from querist.testing.fakes import fake_dataset
 @pytest.fixture(scope="module", autouse=True)
 def _found_by_its_own_name(registered):
     """The dataset `toy` calls itself `fake`; runs know datasets by what they call themselves."""
-    before = dict(datasets._cards), dict(datasets._names)
 
     @datasets.register("fake")
     def fake() -> Dataset:
@@ -35,7 +34,7 @@ def _found_by_its_own_name(registered):
         return fake_dataset()
 
     yield
-    datasets._cards, datasets._names = before
+    del datasets._cards["fake"], datasets._names["fake"]
 
 
 @pytest.fixture

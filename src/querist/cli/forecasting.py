@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from querist.analysis.forecast import BANDS, STUDIED, Advice, Forecast, advise, points
+from querist.analysis.forecast import BANDS, ESTIMATED, Advice, Forecast, advise, points
 from querist.cli.background import in_background
 from querist.cli.output import bars, emit, err, out
 from querist.errors import UnmetNeedError, UsageError
@@ -68,14 +68,16 @@ def forecast(
         err.print(f"No forecast for {arm}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         settings = {"study": name, "store": str(store), "price": price, "horizon": horizon, "each": each}
-        emit({**settings, "constants": asdict(STUDIED), "refused": refused, "runs": [_described(one) for one in found]})
+        emit(
+            {**settings, "constants": asdict(ESTIMATED), "refused": refused, "runs": [_described(one) for one in found]}
+        )
         return
     title = f"{name}: the next {horizon} labels, at a price of {price:g} point{'s' * (price != 1)} per 100 labels"
     out.print((_table_of_runs if runs or run else _table_of_arms)(found, title, each))
     err.print(
         "gain: points of accuracy, with the 90 % band. P(≥ price): how likely the labels are worth it. "
         f"{ON_POOL}: accuracy now, roughly. The bands were checked for the learner linear(components=128) on labels "
-        f"that 'adaptive' chose, from {STUDIED.least} labels on; elsewhere they are a guess.",
+        f"that 'adaptive' chose, from {ESTIMATED.least} labels on; elsewhere they are a guess.",
         highlight=False,
     )
 

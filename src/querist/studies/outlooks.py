@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from querist.analysis.forecast import APART, STUDIED, Constants, Forecast, Measured, advise, forecast
+from querist.analysis.forecast import APART, ESTIMATED, Constants, Forecast, Measured, advise, forecast
 from querist.data.dataset import Dataset, datasets
 from querist.encoders.base import encoders
 from querist.errors import QueristError, UsageError
@@ -126,7 +126,7 @@ def measured_before(run: Kept) -> dict[int, Measured]:
 
 
 def checks_of(
-    measured: Iterable[tuple[int, Measured]], horizon: int = 100, constants: Constants = STUDIED
+    measured: Iterable[tuple[int, Measured]], horizon: int = 100, constants: Constants = ESTIMATED
 ) -> list[tuple[int, Forecast]]:
     """Return the forecast of every checkpoint."""
     return [(number, forecast(values, horizon, constants)) for number, values in measured]
