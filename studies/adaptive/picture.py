@@ -1,7 +1,7 @@
 """Tables and the picture of this suite: what the default strategy wins, and where it does not.
 
-``python studies/adaptive/picture.py STORE`` reads the tables of its studies from a store, puts ``verdicts.json`` and
-``tables.md`` (for the page) beside this file, and the picture into the documentation.
+``python studies/adaptive/picture.py STORE`` reads the tables of its studies from a store, puts ``verdicts.json`` beside
+this file and the picture into the documentation, and prints the tables of docs/adaptive.md.
 """
 
 import json
@@ -110,7 +110,7 @@ def picture(table: pd.DataFrame, curves: pd.DataFrame) -> alt.HConcatChart:
         width=360, height=300, title="Mean of the development sets, by labels per class"
     )
     chart = alt.hconcat(forest.properties(title="Every set, 95 % intervals over paired pools"), mean, spacing=30)
-    return chart.configure(**{**theme("light", len(ARMS)), "background": "white"})
+    return chart.properties(padding=14).configure(**{**theme("light", len(ARMS)), "background": "white"})
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -146,7 +146,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def ablation(table: pd.DataFrame) -> str:
     """Return what each part is worth, over the development sets."""
-    part = table[table["set"].str.startswith("ablation-")]
+    part = table[table["set"].str.startswith("ablation-") & (table["arm"] != "random")]
     means = part.groupby("arm")[["points", "log_area", "last"]].mean().sort_values("points", ascending=False)
     lines = ["| arm | area | area, log2 labels | last budget |", "|---|---|---|---|"]
     lines += [
@@ -166,7 +166,7 @@ def main() -> None:
     chart = picture(table, curves_of(store, tuple(name for name in GROUPS["development"] if name in ran)))
     chart.save(HERE.parents[1] / "docs" / "adaptive.svg")
     (HERE / "verdicts.json").write_text(json.dumps(table.round(4).to_dict("records"), indent=1) + "\n")
-    (HERE / "tables.md").write_text(f"{markdown(table)}\n{ablation(table)}\n")
+    print(f"{markdown(table)}\n{ablation(table)}")
 
 
 if __name__ == "__main__":

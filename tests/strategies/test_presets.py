@@ -39,7 +39,7 @@ TABLE = {
     "epig": ("", {}),
     "core_log": ("", {"paper": {"k": 5, "targets": 600}}),
     "core_mse": ("", {"paper": {"k": 5, "targets": 600}}),
-    "ensemble_variation_ratio": ("", {"paper": {"k": 5}, "S2": {"k": 3}, "S3": {"k": 3}}),
+    "ensemble_variation_ratio": ("ensemble_var_R", {"paper": {"k": 5}, "S2": {"k": 3}, "S3": {"k": 3}}),
     "ensemble_entropy": ("", {"paper": {"k": 5}, "S2": {"k": 3}}),
     "ensemble_bald": ("", {"paper": {"k": 5}, "S2": {"k": 3}}),
     "k_center_greedy": (

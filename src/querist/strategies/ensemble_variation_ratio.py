@@ -12,6 +12,7 @@ from querist.strategies.base import register
 @register(
     "ensemble_variation_ratio",
     cite="Seung, Opper & Sompolinsky, COLT 1992; Beluch et al., CVPR 2018",
+    aliases=("ensemble_var_R",),
     presets={"paper": {"k": 5}, "S2": {"k": 3}, "S3": {"k": 3}},
 )
 @dataclass(frozen=True, kw_only=True)
