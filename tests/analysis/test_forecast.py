@@ -118,6 +118,8 @@ def test_one_forecast_by_hand():
     assert found.gain == pytest.approx(0.24 * 0.02 * 2.494885 + 0.245 * 0.18 * 0.149717, abs=1e-7)
     assert found.text == "+1.9 ± 1.5 points for the next 100 labels (90 %)"
     assert found.level_text == "82 % ± 16 on the pool"
+    assert str(found) == found.text
+    assert str(advise([found], 1.0)) == advise([found], 1.0).text
 
 
 def test_few_labels_are_told_apart():

@@ -163,6 +163,9 @@ class Forecast:
         )
         return words if self.checked else f"{words}; with so few labels the band is a guess"
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def level_text(self) -> str:
         """The level for people, never without its band and what it is a level of: ``84 % ± 16 on the pool``."""
@@ -196,6 +199,9 @@ class Advice:
             return f"go on: {now}; {chance}; a check at least {APART} labels apart is missing"
         then = f"{points(self.before.gain, signed=True)} ± {points(self.before.half)} at {self.before.n:,}"
         return f"{'stop' if self.stop else 'go on'}: {now}, {then}; {chance}"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def measure(
