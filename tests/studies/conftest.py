@@ -1,6 +1,6 @@
 """A small dataset, a learner and strategies that exist for the tests of this folder only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from querist.data.memory import from_arrays
 from querist.evidence.needs import Probs
 from querist.evidence.provider import Fit
 from querist.learners.base import learners
-from querist.registry import Registry
 from querist.strategies.base import Picks, Scoring, Strategy, strategies
 from querist.studies.plan import StudyPlan, plan_study
 from querist.studies.spec import parse_study
@@ -79,25 +78,13 @@ def split_toy(share: float = 0.5) -> Dataset:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def registered() -> Iterator[None]:
-    """Register the components above for one file: others count what is registered."""
+def registered() -> None:
+    """Register the components above, for one file."""
     for name, component in (("toy", toy), ("tiny", tiny), ("unlabelled", unlabelled), ("split_toy", split_toy)):
         datasets.register(name)(component)
     learners.register("nearest")(Nearest)
     strategies.register("moody")(Moody)
     strategies.register("whole", flags=("one_shot",))(Whole)
-    yield
-    # These alone: what was looked up meanwhile registers itself only once.
-    for name in ("toy", "tiny", "unlabelled", "split_toy"):
-        forget(datasets, name)
-    forget(learners, "nearest")
-    for name in ("moody", "whole"):
-        forget(strategies, name)
-
-
-def forget(registry: Registry[Any], name: str) -> None:
-    """Take one name out of a registry."""
-    del registry._cards[name], registry._names[name]
 
 
 @pytest.fixture(autouse=True)

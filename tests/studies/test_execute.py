@@ -30,9 +30,9 @@ class Aims(Strategy):
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered(registered):
-    if "fake_sequential" not in strategies.names():
-        strategies.register("fake_sequential", flags=("sequential",))(FakeSequential)
-        strategies.register("aims")(Aims)
+
+    strategies.register("fake_sequential", flags=("sequential",))(FakeSequential)
+    strategies.register("aims")(Aims)
 
 
 @pytest.fixture

@@ -33,9 +33,6 @@ def _found_by_its_own_name(registered):
         """Ninety pool items and thirty test items in three clouds."""
         return fake_dataset()
 
-    yield
-    del datasets._cards["fake"], datasets._names["fake"]
-
 
 @pytest.fixture
 def ran(study):
