@@ -30,7 +30,6 @@ class Aims(Strategy):
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered(registered):
-
     strategies.register("fake_sequential", flags=("sequential",))(FakeSequential)
     strategies.register("aims")(Aims)
 
