@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import rel_entr, xlogy
 
-from querist.kernels import draws as draw_kernels, targets as kernel
+from querist.kernels import draws as draw_kernels, joint as joint_kernel, targets as kernel
 from querist.kernels.targets import change, change_by_target, information_by_target, most_informative
 from querist.kernels.workers import workers
 
@@ -192,3 +192,10 @@ def test_the_mean_of_draws_is_exact_where_they_agree():
     assert draw_kernels.mean_of_draws(draws) == pytest.approx(
         np.stack(draws).astype(np.float64).mean(axis=0), abs=1e-15
     )
+
+
+def test_both_files_have_one_logarithm():
+    x = np.append(np.random.default_rng(0).random(4000, np.float32), np.array([0.0, 1.0, 1e-30], np.float32))
+    ours, theirs = (np.array([module._plogp(value) for value in x]) for module in (kernel, joint_kernel))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(ours, xlogy(x.astype(float), x.astype(float)), atol=5e-7)

@@ -221,6 +221,7 @@ def _overlaps(p_m_k_c, s_m_w):
                 s_m_w[i, j * k + l] = s_m_w[i, l * k + j] = total
 
 
+# The same as in `joint`, written again: a compiled function calls none of another file (see `jit`).
 @njit(inline="always")
 def _plogp(x):
     """``x log x`` of a probability to about 1e-7; 0 at 0. Free of branches, so it is vectorised."""
