@@ -12,9 +12,9 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Need, Probs
 from querist.kernels import scores
-from querist.kernels.clipped_cover import ClippedCover
+from querist.kernels.coverage import cosine, greedy_cover
 from querist.kernels.likeness import Likeness
-from querist.kernels.maximise import maximise
+from querist.kernels.representatives import complete
 from querist.kernels.top import top_b
 from querist.seeds import Key
 from querist.strategies._submodular import SetFunction, directed
@@ -91,5 +91,7 @@ class Fass(Strategy):
     def _best(self, likeness: Likeness, ids: Ids, b: int, key: Key) -> tuple[Rows, Array]:
         if self.function != "facility_location":
             return OTHERS[self.function].best(likeness, ids, b, key)
-        rows, none = np.arange(len(ids)), np.zeros(len(ids))
-        return maximise(ClippedCover(likeness, rows, none, none + 1.0), rows, ids, b, key)
+        (x_m_d,) = likeness.factors
+        none, open_m, tie_m = np.empty(0, np.intp), np.ones(len(ids), np.bool_), key.hash(ids)
+        rows, gain = greedy_cover(x_m_d, cosine(), none, open_m, tie_m, b)
+        return complete(x_m_d, rows, none, open_m, tie_m, b), np.append(gain, np.zeros(b - len(gain)))
