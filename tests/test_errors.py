@@ -101,6 +101,9 @@ def test_suggestions():
     assert suggest("entropi", known) == "Did you mean 'entropy'?"
     assert suggest("zzz", known) == "Known: entropy, k_center_greedy, margin, random."
     assert suggest("zzz", []) == "None are known."
+    many = [f"name_{i}" for i in range(50)]
+    assert suggest("zzz", many).startswith("50 are known, the nearest: name_")
+    assert suggest("zzz", many).count("name_") == 5
 
 
 @settings(max_examples=40, deadline=None)

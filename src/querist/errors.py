@@ -135,9 +135,15 @@ class MissingExtraError(QueristError, ImportError):
         return type(self), (self.what, self.extra)
 
 
+MANY = 40
+"""Names that are too many for a message."""
+
+
 def suggest(name: str, known: Sequence[str]) -> str:
-    """Return "Did you mean ...?" for near misses, otherwise the list of what exists."""
+    """Return "Did you mean ...?" for near misses, otherwise what exists: all of it, or of many the nearest."""
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(map(repr, close))}?"
+    if len(known) > MANY:
+        return f"{len(known)} are known, the nearest: {', '.join(get_close_matches(name, known, n=5, cutoff=0.0))}."
     return f"Known: {', '.join(known)}." if known else "None are known."
