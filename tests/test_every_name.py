@@ -12,7 +12,9 @@ from PIL import Image
 from querist.data.dataset import datasets
 from querist.data.memory import ArrayItems, from_arrays
 from querist.encoders.base import encoders
+from querist.encoders.pixels import Pixels
 from querist.errors import UnmetNeedError
+from querist.evidence.needs import PretrainTrace
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import learners
 from querist.session.session import Session
@@ -79,8 +81,25 @@ def learner_for(setting, name):
     return "linear"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Traced(Pixels):
+    """Pixels, beside statistics as a pre-training keeps them."""
+
+    def traces(self):
+        return TRACES
+
+    def trace(self, name, dataset):
+        x_N_d = dataset.items[np.arange(len(dataset.manifest))]
+        return np.abs(x_N_d @ np.random.default_rng(TRACES.index(name)).normal(size=(x_N_d.shape[1], 5)))
+
+
+TRACES = ("simclr_loss", "vae_loss", "rotation_loss", "tau", "scan_probs", "contrast_prob_T0.1")
+
+
 @pytest.mark.parametrize("name", buildable())
 def test_strategy(name, setting):
+    if any(isinstance(need, PretrainTrace) for need in strategies.build(name).needs_at(State())):
+        setting = Setting(setting.dataset, Traced())
     one_shot = "one_shot" in strategies.card(name).flags
     initial, rounds = (name, 0) if one_shot else ("random", 2)
     session = run(setting, strategy=name, initial=initial, rounds=rounds, learner=learner_for(setting, name))

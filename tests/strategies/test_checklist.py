@@ -22,10 +22,12 @@ REGISTERED = {
     "auxiliary model": "tod",
     "wrapper": "stochastic partitioned subsampled class_balanced half_mix uniform_bins epsilon_random schedule",
     "cold start": "cluster_balanced_random cluster_balanced_top centroid_init external_model_rank ranking_file zcore "
-    "active_ft",
+    "active_ft simclr_loss vae_loss rotation_loss tau_uncertainty scan_prototype scan_simclr_combined contrast_hard "
+    "contrast_easy contrast_ambiguous map_easy map_ambiguous map_hard cosine_dissimilarity",
+    "graph diffusion": "jlp",
     "budget-adaptive": "typiclust prob_cover max_herding uherding dcom tcm select_al tailor",
 }
-"""What works on outputs, features, gradients and labels alone."""
+"""What works on outputs, features, gradients, labels and traces of a pre-training."""
 
 OURS = {"budget-adaptive": "adaptive"}
 """Rules of this package that no list of the literature has."""
@@ -36,12 +38,8 @@ WAITING = {
     "needs gradients of the input": "adversarial_bim adversarial_deepfool",
     "needs a network of its own, trained for selection": "vaal vaal_minus_disc ta_vaal waal learning_loss "
     "uncertain_gcn core_gcn tidal",
-    "needs a trace of pre-training, or clusters trained by one": "pt4al simclr_loss vae_loss rotation_loss "
-    "scan_prototype scan_simclr_combined contrast_hard contrast_easy contrast_ambiguous map_easy map_ambiguous "
-    "map_hard tau_uncertainty",
-    "needs an outside model's outputs on a reference set": "cosine_dissimilarity",
+    "needs batches of a ranking by a pre-training, told apart by a model": "pt4al",
     "needs patch tokens": "freesel",
-    "needs diffusion on a graph": "jlp",
     "needs pseudo-labels in training": "ceal",
     "needs rewards of a session, test loss or audit draws": "albl auto_al safe_switch boss_oracle",
 }
@@ -49,7 +47,8 @@ WAITING = {
 
 COUNTS = {
     "random and oracle": 3, "uncertainty": 5, "committee": 15, "coverage": 9, "hybrid": 10, "submodular": 10,
-    "submodular information": 10, "auxiliary model": 1, "wrapper": 8, "cold start": 7, "budget-adaptive": 9,
+    "submodular information": 10, "auxiliary model": 1, "wrapper": 8, "cold start": 20, "budget-adaptive": 9,
+    "graph diffusion": 1,
 }  # fmt: skip
 
 LITERATURE = 120

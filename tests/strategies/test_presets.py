@@ -151,6 +151,20 @@ TABLE = {
     "ranking_file": ("determined", {"S3": {}}),
     "zcore": ("", {"paper": {"rounds": 1_000_000, "per_row": 10, "dims": 2, "neighbours": 1000, "exponent": 4.0}}),
     "active_ft": ("", {"paper": {"tau": 0.07, "balance": 1.0, "rate": 0.001, "steps": 300}}),
+    "simclr_loss": ("", {"S3": {"order": "descending"}}),
+    "vae_loss": ("", {"S3": {"order": "descending"}}),
+    "rotation_loss": ("", {"S3": {"order": "descending"}}),
+    "tau_uncertainty": ("", {}),
+    "scan_prototype": ("", {"S3": {"order": "ascending"}}),
+    "scan_simclr_combined": ("", {"S3": {"weight": 0.5}}),
+    "contrast_hard": ("", {"S3": {"clusters": 30}}),
+    "contrast_easy": ("", {"S3": {"clusters": 30}}),
+    "contrast_ambiguous": ("", {"S3": {"clusters": 30}}),
+    "map_easy": ("", {}),
+    "map_ambiguous": ("", {}),
+    "map_hard": ("", {}),
+    "cosine_dissimilarity": ("", {}),
+    "jlp": ("", {"S1": {"k": 50, "gamma": 3.0, "alpha": 0.99, "steps": 20}}),
     "typiclust": (
         "",
         {
@@ -193,6 +207,9 @@ TABLE = {
 WITHOUT_DEFAULT = {
     "ranking_file": {"path": "ranking.npy"},
     "external_model_rank": {"path": "outputs.npz", "trained_on": "other labelled items"},
+    "map_easy": {"path": "map.npy"},
+    "map_ambiguous": {"path": "map.npy"},
+    "map_hard": {"path": "map.npy"},
 }
 """Settings that a strategy cannot do without; nothing is read before a selection."""
 

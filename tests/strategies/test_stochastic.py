@@ -9,13 +9,14 @@ from scipy.stats import chi2
 
 from querist.errors import ScoreError, SpecError
 from querist.evidence.evidence import Evidence
-from querist.evidence.needs import Probs
+from querist.evidence.needs import PretrainTrace, Probs
 from querist.seeds import Seed
 from querist.strategies.base import Scoring, State, choose, strategies
 from querist.strategies.entropy import Entropy
 from querist.strategies.least_confidence import LeastConfidence
 from querist.strategies.margin import Margin
 from querist.strategies.stochastic import Stochastic
+from querist.strategies.vae_loss import VaeLoss
 from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_evidence
 
@@ -133,3 +134,11 @@ def test_needs_and_reasons_are_those_of_the_base():
     reason = choose(Stochastic(), fake_evidence(Margin()), 1, Seed(0).key()).reasons[0]
     assert reason.startswith("drawn at random, weighted by a score: its two most likely classes are")
     assert Stochastic(base=FirstColumn()).reason(0.25) == "drawn at random, weighted by a score: 0.25"
+
+
+def test_a_base_whose_scores_have_no_lowest_value_needs_another_form():
+    ev = fake_evidence([PretrainTrace(name="vae_loss")])
+    base = VaeLoss(order="ascending")
+    with pytest.raises(ScoreError, match="softrank"):
+        choose(Stochastic(base=base), ev, 3, Seed(0).key())
+    assert len(choose(Stochastic(base=base, form="softrank"), ev, 3, Seed(0).key()).ids) == 3

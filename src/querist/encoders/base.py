@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from querist.arrays import Array
+from querist.data.dataset import Dataset
+from querist.errors import DataError
 from querist.evidence.view import View
 from querist.registry import Card, Registry, describe
 from querist.seeds import Seed
@@ -38,6 +40,20 @@ class Encoder(ABC):
         An encoder whose settings name a file puts a digest of its content in the place of the path.
         """
         return describe(self)
+
+    def traces(self) -> tuple[str, ...]:
+        """Return the names of the statistics per item that a pre-training kept; none for most encoders."""
+        return ()
+
+    def trace(self, name: str, dataset: Dataset) -> Array:
+        """Return a statistic of `traces`, ``(N, t)`` float32, a row per item of the dataset it was trained on.
+
+        Rows of items that are not in the pool, which no pre-training sees, are zeros.
+
+        Raises:
+            DataError: it was kept of another dataset.
+        """
+        raise DataError(f"encoder {describe(self)['name']!r} kept no statistic {name!r} of a pre-training.")
 
 
 encoders: Registry[Encoder] = Registry("encoder", "querist.encoders")

@@ -247,8 +247,12 @@ class InputGradients(Need[Iterable[Array]]):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainTrace(Need[Array]):
-    """Statistics logged for every item and epoch of a pre-training, ``(n, epochs)``."""
+    """A statistic logged for every item in a pre-training, ``(n, t)`` float32: a column per epoch, or one in all.
 
+    ``name`` says which: the encoder that was pre-trained lists what it kept.
+    """
+
+    name: str
     __str__ = Need.__str__
 
     def check(self, value: Array, ids: Ids, c: int) -> Array:

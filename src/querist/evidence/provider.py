@@ -1,6 +1,7 @@
 """Where evidence comes from: providers are fitted to models, and models provide needs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from querist.evidence.needs import Need
@@ -18,13 +19,16 @@ class Offer:
 
 
 class Fit(NamedTuple):
-    """Everything one fit depends on."""
+    """Everything one fit depends on, and `folder`, on which nothing depends."""
 
     labelled: View
     pool: View
     seed: Seed
     validation: View | None = None
     warm: "Model | None" = None
+    """The model of the round before, for learners that start from it."""
+    folder: Path | None = None
+    """Where a long fit may keep what a kill would lose; the next attempt finds it there. None: nowhere."""
 
 
 class Model(Protocol):

@@ -9,7 +9,7 @@ from querist.arrays import Array, Ids, readonly, require_finite
 from querist.data.dataset import Dataset
 from querist.data.memory import ArrayItems
 from querist.evidence.features import unit_rows
-from querist.evidence.needs import Features
+from querist.evidence.needs import Features, PretrainTrace
 from querist.progress import tell
 from querist.session.setting import Setting
 
@@ -31,8 +31,10 @@ class GivenFeatures(Setting):
     def __init__(self, dataset: Dataset, *, seed: int = 0) -> None:
         super().__init__(dataset, "pixels", seed=seed)
 
-    def provide(self, need: Features, ids: Ids) -> Array:
+    def provide(self, need: Features | PretrainTrace, ids: Ids) -> Array:
         """Return features of `ids`, ascending; those of all items are not copied."""
+        if isinstance(need, PretrainTrace):
+            return super().provide(need, ids)
         whole = self.features[need.on("all")]  # pyright: ignore[reportArgumentType]
         return whole if len(ids) == len(whole) else super().provide(need, ids)
 

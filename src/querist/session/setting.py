@@ -12,7 +12,7 @@ from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
 from querist.evidence.cache import Cache
 from querist.evidence.features import FrozenFeatures, compute_features
-from querist.evidence.needs import Features, Need
+from querist.evidence.needs import Features, Need, PretrainTrace
 from querist.evidence.principal import WithPrincipal
 from querist.evidence.provider import Offer
 from querist.evidence.view import View
@@ -92,17 +92,24 @@ class Setting:
         return str(describe(self.encoder)["name"])
 
     def offers(self, need: Need[Any]) -> Offer | str:
-        """Offer features of this encoder."""
+        """Offer features of this encoder, and the statistics it kept of its pre-training."""
+        if isinstance(need, PretrainTrace):
+            kept = self.encoder.traces()
+            if need.name in kept:
+                return Offer()
+            return f"it kept {'no statistics' if not kept else 'only ' + ', '.join(kept)} of a pre-training."
         if not isinstance(need, Features):
-            return "it provides Features only."
+            return "it provides Features and statistics of a pre-training only."
         if need.frame == "targets":
             return NO_TARGETS
         if need.encoder not in (None, self._name):
             return f"the features of this session are made by {self._name!r}, not by {need.encoder!r}."
         return Offer()
 
-    def provide(self, need: Features, ids: Ids) -> Array:
-        """Return features of `ids`; those of the whole pool are gathered once and shared."""
+    def provide(self, need: Features | PretrainTrace, ids: Ids) -> Array:
+        """Return features or statistics of `ids`; features of the whole pool are gathered once and shared."""
+        if isinstance(need, PretrainTrace):
+            return self.encoder.trace(need.name, self.dataset)[ids]
         if len(ids) != len(self.dataset.pool) or not np.array_equal(ids, self.dataset.pool):
             return self.view(ids)[need]
         whole = need.on("all")

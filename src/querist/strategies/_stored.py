@@ -52,6 +52,13 @@ def stored_rows(path: str, ids: Ids, shape: tuple[int | None, ...] = (), *, who:
     return found
 
 
+def all_stored_rows(path: str, d: int, *, who: str) -> Array:
+    """Return all rows ``(r, d)`` of an .npy file, which are of no items of the manifest; errors as `stored_rows`."""
+    held = _read(require_file(path, who, "a file of stored numbers, .npy,"), who)
+    rows = len(held) if isinstance(held, np.ndarray) and held.ndim else 0
+    return stored_rows(path, np.arange(rows), (d,), who=who)
+
+
 def stored_ranks(path: str, ids: Ids, *, who: str) -> Ids:
     """Return ``(len(ids),)``: the places of items in a stored ranking, from 0.
 

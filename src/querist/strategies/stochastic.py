@@ -87,6 +87,11 @@ class Stochastic(Strategy):
             rank_n = np.empty(len(score_n))
             rank_n[np.lexsort((tie_n, -score_n))] = np.arange(1, len(score_n) + 1)
             return -np.log(rank_n)
+        if self.base.lowest == float("-inf"):
+            raise ScoreError(
+                f"The form 'power' counts scores from the lowest they can take, and those of "
+                f"{type(self.base).__name__} have none. Use form='softmax' or 'softrank'."
+            )
         above_n = score_n - self.base.lowest
         if above_n.min() < -SLACK:
             raise ScoreError(

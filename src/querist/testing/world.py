@@ -198,8 +198,8 @@ class FakeWorld:
                 return lambda embeddings: _product(embeddings, self.weight)
             case InputGradients():
                 return _product(self._residual(rows, ids), self.weight.T)
-            case PretrainTrace():
-                return _expit(_product(x, self._rng("trace").normal(size=(self.d, 5))))
+            case PretrainTrace(name=name):
+                return _expit(_product(x, self._rng("trace", name).normal(size=(self.d, 5))))
             case Previous(need=earlier):
                 past = FakeWorld(**{**{k: vars(self)[k] for k in self.__dataclass_fields__}, "model": "previous"})
                 return past.value(earlier, ids)
