@@ -1,13 +1,17 @@
-"""Progress of long work: deep functions tell how far they are, and whoever wants to show it listens."""
+"""News of long work: deep functions tell how far they are and what they measure, and whoever wants to know listens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
 Listener: TypeAlias = Callable[[str, int, int], None]
 
+Value: TypeAlias = str | int | float
+Recorder: TypeAlias = Callable[[str, Mapping[str, Value]], None]
+
 _listener: ContextVar[Listener | None] = ContextVar("querist.progress", default=None)
+_recorder: ContextVar[Recorder | None] = ContextVar("querist.record", default=None)
 
 
 @contextmanager
@@ -32,3 +36,27 @@ def tell(what: str, done: int, total: int) -> None:
     listener = _listener.get()
     if listener is not None:
         listener(what, done, total)
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Within the block, call ``recorder(event, values)`` whenever work of this thread records something it measured.
+
+    >>> heard = []
+    >>> with recording(lambda event, values: heard.append((event, dict(values)))):
+    ...     record("epoch", epoch=1, loss=0.5)
+    >>> heard
+    [('epoch', {'epoch': 1, 'loss': 0.5})]
+    """
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
+
+
+def record(event: str, /, **values: Value) -> None:
+    """Say what was measured, e.g. the loss of an epoch. Telemetry, never part of a compared record."""
+    recorder = _recorder.get()
+    if recorder is not None:
+        recorder(event, values)

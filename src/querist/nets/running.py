@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -16,31 +17,46 @@ from querist.seeds import Seed
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def make_fabric(device: str = "auto") -> Fabric:
+def make_fabric(device: str = "auto", precision: str = "mixed") -> Fabric:
     """Return the runner of one device: the first graphics card if there is one and `device` is ``auto``.
 
-    Training is in mixed precision (bfloat16, or float16 on cards that lack it) on a CUDA device and in float32
-    elsewhere. Scoring is in float32 everywhere: picks hang on differences that shorter formats do not have.
+    Training is in mixed precision (bfloat16, or float16 on cards that lack it) on a CUDA device unless `precision` is
+    ``float32``, and in float32 elsewhere. Scoring is in float32 everywhere: picks hang on differences that shorter
+    formats do not have.
 
     Raises:
         SpecError: there is no such device here.
     """
+    accelerator, plugin = place(device, precision)
+    with quiet():
+        return Fabric(accelerator=accelerator, devices=1, precision=plugin)
+
+
+def place(device: str, precision: str) -> tuple[str, Literal["32-true", "bf16-mixed", "16-mixed"]]:
+    """Return the accelerator and the precision that a device and a setting come to, in the words of Fabric."""
     if device not in DEVICES:
         raise SpecError(f"Expected device to be one of {', '.join(DEVICES)}, got {device!r}.")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise SpecError(f"device 'cuda' was asked for, but torch {torch.__version__} finds none here. Use 'auto'.")
-    accelerator, precision = "cpu", "32-true"
-    if cuda and device != "cpu":
-        # Cards before Ampere compute bfloat16 by emulation, slower than float32.
-        accelerator, precision = "cuda", "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
-    fabric_log = logging.getLogger("lightning_fabric")
-    level = fabric_log.level
-    fabric_log.setLevel(logging.WARNING)  # it announces its precision once per fit
+    if not cuda or device == "cpu":
+        return "cpu", "32-true"
+    if precision == "float32":
+        return "cuda", "32-true"
+    # Cards before Ampere compute bfloat16 by emulation, slower than float32.
+    return "cuda", "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Fabric, which announces its precision once per fit."""
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.WARNING)
     try:
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        yield
     finally:
-        fabric_log.setLevel(level)
+        log.setLevel(level)
 
 
 @contextmanager
@@ -55,19 +71,27 @@ def reproducible(seed: Seed, device: torch.device) -> Iterator[None]:
     cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.random.fork_rng(devices=cards), cudnn:
         torch.set_num_threads(1)
-        torch.default_generator.manual_seed(_integer(seed))
-        if cards:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(_integer(seed))
+        restart(seed, device)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
 
 
+def restart(seed: Seed, device: torch.device) -> None:
+    """Start torch's global generators at `seed`; only within `reproducible`, which puts them back.
+
+    A loop that does so at every update can go on at any of them: it has no state of a generator to remember.
+    """
+    torch.default_generator.manual_seed(integer(seed))
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(integer(seed))
+
+
 def generator(seed: Seed) -> torch.Generator:
     """Return a generator of its own, on the CPU: the same numbers whatever device the net is on."""
-    return torch.Generator().manual_seed(_integer(seed))
+    return torch.Generator().manual_seed(integer(seed))
 
 
 def fingerprint(net: nn.Module) -> str:
@@ -75,5 +99,6 @@ def fingerprint(net: nn.Module) -> str:
     return digest({name: content_digest(value.cpu().reshape(-1).numpy()) for name, value in net.state_dict().items()})
 
 
-def _integer(seed: Seed) -> int:
-    return int(seed.words(1)[0]) >> 1  # torch takes 63 bits
+def integer(seed: Seed) -> int:
+    """Return 63 bits, as many as generators of torch take."""
+    return int(seed.words(1)[0]) >> 1
