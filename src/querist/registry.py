@@ -368,7 +368,8 @@ def _json(value: object, hint: Any = None) -> object:
 def _python_files(folder: Traversable, package: str) -> Iterator[tuple[str, str]]:
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.is_dir() and not entry.name.startswith("_"):
-            yield from _python_files(entry, f"{package}.{entry.name}")
+            if not (entry / "base.py").is_file():  # a folder with a base of its own belongs to another registry
+                yield from _python_files(entry, f"{package}.{entry.name}")
         elif entry.name.endswith(".py") and not entry.name.startswith("_"):
             yield f"{package}.{entry.name.removesuffix('.py')}", entry.read_text(encoding="utf-8")
 

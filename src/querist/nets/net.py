@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from querist.errors import SpecError
 from querist.extras import require
-from querist.nets.base import locate, nets
+from querist.nets.base import build_ours, locate
+from querist.nets.tapped import Call, Tapped, last_linear
 
 
 class Net(nn.Module):
@@ -26,6 +27,34 @@ class Net(nn.Module):
     def __init__(self, backbone: nn.Module, d: int, c: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone, self.dropout, self.head = backbone, nn.Dropout(dropout), nn.Linear(d, c)
+
+    @classmethod
+    def wrap(
+        cls,
+        module: nn.Module,
+        shape: tuple[int, int, int],
+        c: int,
+        *,
+        embedding: str = "",
+        dropout: float = 0.0,
+        call: Call | None = None,
+    ) -> "Net":
+        """Return a net made of any classifier: its last layer is replaced by our head, its ``forward`` may be odd.
+
+        Args:
+            module: the classifier; its own last layer is taken out of it, see `querist.nets.tapped.Tapped`.
+            shape: channels, height and width of an image.
+            c: number of classes.
+            embedding: name of the layer that takes the embedding in; by default the last linear layer.
+            dropout: before our head.
+            call: how the module is run on images, e.g. ``lambda module, x: module(pixel_values=x)``.
+
+        Raises:
+            UnknownNameError: there is no layer of that name.
+            SpecError: it does not take such images, or has no single embedding per image.
+        """
+        backbone = Tapped(module, embedding, call)
+        return cls(backbone, _width(backbone, type(module).__name__, shape), c, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return embeddings ``(b, d)``, before any dropout."""
@@ -50,15 +79,22 @@ def build_net(name: str, shape: tuple[int, int, int], c: int, dropout: float = 0
         SpecError: it does not take such images, or has no single embedding per image.
         MissingExtraError: its library is not installed.
     """
-    library, title = locate(name)
-    channels = shape[0]
-    if library == "querist":
-        backbone = nets.card(title).component(channels)
-    elif library == "timm":
-        backbone = _from_timm(title, channels)
-    else:
-        backbone = _from_torchvision(title, channels)
+    backbone = build_backbone(name, shape[0])
     return Net(backbone, _width(backbone, name, shape), c, dropout)
+
+
+def build_backbone(name: str, channels: int) -> nn.Module:
+    """Return the part of a net below its head, images ``(b, channels, h, w)`` to embeddings ``(b, d)``.
+
+    Raises:
+        UnknownNameError: no such architecture, or no such setting of it.
+        SpecError: it ends in no linear layer, or a setting makes no sense.
+        MissingExtraError: its library is not installed.
+    """
+    library, title = locate(name)
+    if library == "querist":
+        return build_ours(title, channels)
+    return _from_timm(title, channels) if library == "timm" else _from_torchvision(title, channels)
 
 
 def _from_timm(name: str, channels: int) -> nn.Module:
@@ -75,10 +111,8 @@ def _from_torchvision(name: str, channels: int) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         raise SpecError(f"the net 'torchvision/{name}' has auxiliary heads; take 'timm/inception_v3' or another net.")
     model = get_model(name, weights=None)
-    linear = [path for path, part in model.named_modules() if isinstance(part, nn.Linear)]
-    if not linear:
-        raise SpecError(f"the net 'torchvision/{name}' ends in no linear layer, so it has no embedding; take another.")
-    model.set_submodule(linear[-1], nn.Identity())  # its last linear layer is its classifier
+    # Such models return nothing but logits, and without a `Tapped` around them weights keep the library's names.
+    model.set_submodule(last_linear(model, f"the net 'torchvision/{name}'"), nn.Identity())
     return nn.Sequential(RepeatGrey(), model) if channels == 1 else model
 
 

@@ -1,7 +1,10 @@
 """One pass over any number of rows: embeddings in blocks that are always the same size."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from querist.arrays import Array
 from querist.evidence.view import View
@@ -22,24 +25,34 @@ def embed(net: Net, normalise: Normalisation, view: View) -> Array:
     """Return the embeddings of the rows of a view, ``(n, d)`` float32.
 
     The net stays in evaluation mode and sees clean, normalised images: no crop, no flip, no dropout, no statistic of
-    the batch. Every call of the net has the same number of images, the last one filled up with black: a library picks
-    its algorithm, and with it the last bits, by the size of the batch. So a row has the same bits in any company:
-    alone, in another order, or streamed.
+    the batch. A row has the same bits in any company, see `batches`.
     """
-    device = next(net.parameters()).device
-    size = BLOCK.get(device.type, LARGE_BLOCK)
     net.eval()
-    out: list[Array] = []
-    done, rows = 0, size
+    device = next(net.parameters()).device
+    out = [rows(net.embed(x), count) for x, count in batches(normalise, view, device)]
+    return np.concatenate(out) if out else np.empty((0, net.head.in_features), np.float32)
+
+
+def batches(normalise: Callable[[Tensor], Tensor], view: View, device: torch.device) -> Iterator[tuple[Tensor, int]]:
+    """Yield the rows of a view in order as normalised images ``(b, channels, h, w)``, and how many of them there are.
+
+    Every batch has the same number of images, the last one filled up with black: a library picks its algorithm, and
+    with it the last bits, by the size of the batch. So a row has the same bits alone, in another order, or streamed.
+    """
+    size = BLOCK.get(device.type, LARGE_BLOCK)
+    done, chunk = 0, size
     while done < len(view):
-        images = read_images(view.take(np.arange(done, min(done + rows, len(view)))))
+        images = read_images(view.take(np.arange(done, min(done + chunk, len(view)))))
         for start in range(0, len(images), size):
             part = images[start : start + size]
             block = np.zeros((size, *images.shape[1:]), np.uint8)
             block[: len(part)] = part
-            batch = torch.from_numpy(block).permute(0, 3, 1, 2).to(device)
-            out.append(net.embed(normalise(batch))[: len(part)].float().cpu().numpy())
+            yield normalise(torch.from_numpy(block).permute(0, 3, 1, 2).to(device)), len(part)
         done += len(images)
-        rows = size * max(1, CHUNK_BYTES // (size * images[0].nbytes))
+        chunk = size * max(1, CHUNK_BYTES // (size * images[0].nbytes))
         tell("scoring", done, len(view))
-    return np.concatenate(out) if out else np.empty((0, net.head.in_features), np.float32)
+
+
+def rows(x: Tensor, count: int) -> Array:
+    """Return the first `count` rows of an output as float32 on the CPU."""
+    return x[:count].float().cpu().numpy()

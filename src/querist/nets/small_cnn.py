@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from querist.nets.base import register
+from querist.nets.layers import convolution
 
 WIDTHS = (16, 32, 64, 96)
 
@@ -26,9 +27,7 @@ class SmallCNN(nn.Module):
         for before, width in zip((channels, *WIDTHS), WIDTHS, strict=False):
             if layers:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))  # rounded up: 28 -> 14 -> 7 -> 4, and 1 stays 1
-            convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
-            nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [convolution(before, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
