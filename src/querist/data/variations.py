@@ -30,7 +30,7 @@ def sample(base: Dataset, pool: int | None = None, test: int | None = None, seed
     """
     key = Seed(seed).child("sample", base.name).key()
     chosen = np.sort(np.append(_drawn(base, "pool", base.pool, pool, key), _drawn(base, "test", base.test, test, key)))
-    return _part(base, base.name, base.items[chosen], base.labels.unseal()[chosen], chosen)
+    return part_of(base, base.name, base.items[chosen], base.labels.unseal()[chosen], chosen)
 
 
 @register("stressed")
@@ -47,7 +47,8 @@ def stressed(
         kind: ``label_noise``: answers to a `share` of the pool are wrong, always in the same way. ``outliers``: a
             `share` of the pool has its values shuffled beyond recognition and answers drawn at random.
             ``near_copies``: a `share` of the pool is copies of few of the others, with a little noise.
-            ``long_tail``: class sizes in the pool fall geometrically, from the first class down to a `share` of it.
+            ``long_tail``: class sizes in the pool fall geometrically, from the first class down to a `share` of it
+            (`querist.data.imbalance` has the published profiles).
         share: how much, between 0 and 1.
         seed: another seed, other victims.
 
@@ -78,8 +79,10 @@ def stressed(
             copied = source[rng.integers(len(source), size=len(struck))]
             x[struck], y[struck] = _nearly(x[copied], rng), y[copied]
         case "long_tail":
-            kept = np.setdiff1d(kept, _too_many(base.pool, y, base.c, share, root.key()))
-    return _part(base, f"{base.name}-{kind}", x[kept], y[kept], kept)
+            sizes = np.bincount(y[base.pool], minlength=base.c)
+            wanted = np.rint(sizes.max() * share ** (np.arange(base.c) / max(base.c - 1, 1))).astype(np.intp)
+            kept = np.setdiff1d(kept, surplus(base.pool, y, wanted, root.key().child("tail")))
+    return part_of(base, f"{base.name}-{kind}", x[kept], y[kept], kept)
 
 
 def _drawn(base: Dataset, split: str, ids: Ids, number: int | None, key: Key) -> Ids:
@@ -99,16 +102,18 @@ def _nearly(x: Images, rng: np.random.Generator) -> Images:
     return noisy.astype(x.dtype)
 
 
-def _too_many(pool: Ids, y: Labels, c: int, least: float, key: Key) -> Ids:
-    """Return the pool items that a geometric fall of class sizes leaves out."""
-    sizes = np.bincount(y[pool], minlength=c)
-    wanted = np.minimum(sizes, np.rint(sizes.max() * least ** (np.arange(c) / max(c - 1, 1))))
-    hashed = key.child("tail").hash(pool)
-    surplus = [np.sort(pool[y[pool] == j][np.argsort(hashed[y[pool] == j])][int(wanted[j]) :]) for j in range(c)]
-    return np.concatenate(surplus)
+def surplus(pool: Ids, y: Labels, wanted_c: npt.NDArray[np.integer], key: Key) -> Ids:
+    """Return the pool items that are too many where each class keeps at most its number in `wanted_c`.
+
+    With the same key, those that are too many where more are wanted are among those where fewer are.
+    """
+    hashed = key.hash(pool)
+    of_class = (np.flatnonzero(y[pool] == c) for c in range(len(wanted_c)))
+    left = [np.sort(pool[rows[hashed[rows].argsort()][k:]]) for rows, k in zip(of_class, wanted_c, strict=True)]
+    return np.concatenate(left)
 
 
-def _part(base: Dataset, name: str, x: Images, y: Labels, rows: Ids) -> Dataset:
+def part_of(base: Dataset, name: str, x: Images, y: Labels, rows: Ids) -> Dataset:
     """Return a dataset of some rows of another, under their keys and in their splits."""
     manifest = base.manifest
     split = np.asarray(manifest.split)[rows]
