@@ -4,7 +4,7 @@
 
 For each number of workers the study runs in a store of its own: started, killed with SIGKILL (the whole process group)
 after a random share of the undisturbed time, started again, and so on, and at last left to finish. The ledgers and the
-parquet tables of rounds and picks must be the same bytes.
+parquet tables of rounds, picks and searches for settings must be the same bytes.
 """
 
 import argparse
@@ -41,8 +41,14 @@ def finish(study: Path, store: Path, workers: int) -> float:
 def records(store: Path) -> dict[str, bytes]:
     """Return every compared file of a store by its name inside it."""
     paths = [*store.glob("runs/*/ledger.jsonl"), *store.glob("runs/*/spec.json")]
-    paths += [*store.glob("studies/*/rounds.parquet"), *store.glob("studies/*/picks.parquet")]
+    paths += [path for name in ("rounds", "picks", "tuning") for path in store.glob(f"studies/*/{name}.parquet")]
     return {str(path.relative_to(store)): path.read_bytes() for path in paths}
+
+
+def interrupted(store: Path) -> str:
+    """Return in words how many finished trials of unfinished searches for settings a kill left behind."""
+    trials = len([*store.glob("runs/*/fits/**/trial-*.json")])
+    return f", {trials} trials of unfinished searches" if trials else ""
 
 
 def main() -> None:
@@ -51,9 +57,10 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--shares", default="0.1,0.3", help="of the undisturbed time, between which a kill comes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    draw = random.Random(options.seed)
+    draw, (low, high) = random.Random(options.seed), map(float, options.shares.split(","))
     with tempfile.TemporaryDirectory() as folder:
         calm = Path(folder) / "calm"
         finish(options.study, calm, 1)  # compiles and fills the cache of features
@@ -72,15 +79,16 @@ def main() -> None:
             moments = []
             for _ in range(options.kills):
                 process = start(options.study, store, workers)
-                moment = draw.uniform(0.1, 0.3) * seconds
+                moment = draw.uniform(low, high) * seconds
                 time.sleep(moment)
                 os.killpg(process.pid, signal.SIGKILL)
-                moments.append(f"{moment:.1f} s{' (was done)' if process.wait() == 0 else ''}")
+                done = " (was done)" if process.wait() == 0 else interrupted(store)
+                moments.append(f"{moment:.1f} s{done}")
             finish(options.study, store, workers)
             got = records(store)
             differing = [name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)]
             print(
-                f"{workers} worker(s), killed after {', '.join(moments)}: {len(differing)} records differ", flush=True
+                f"{workers} worker(s), killed after {'; '.join(moments)}: {len(differing)} records differ", flush=True
             )
             if differing:
                 raise SystemExit("\n".join(differing))

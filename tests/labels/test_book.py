@@ -9,11 +9,12 @@ from hypothesis import given, settings, strategies as st
 
 from querist.errors import LedgerError
 from querist.labels.book import Book
-from querist.labels.events import INITIAL, QUERY, VALIDATION, Answered, Asked, Evaluated, Opened
+from querist.labels.events import INITIAL, QUERY, VALIDATION, Answered, Asked, Evaluated, Opened, Tuned
 
 OPENED = Opened(spec={"strategy": "margin"})
 FIRST = Asked(round=-1, purpose=INITIAL, ids=(4, 7))
 FIRST_ANSWER = Answered(round=-1, purpose=INITIAL, ids=(4, 7), labels=(1, 0))
+TUNED = Tuned(checkpoint=0, settings={"C": 2.0}, trials=4, fits=12, value=0.75, updates=90)
 SECOND = Asked(round=0, purpose=QUERY, ids=(9, 2, 5))
 TESTED = Evaluated(checkpoint=0, n_labels=2, metrics={"accuracy": 0.5})
 SECOND_ANSWER = Answered(round=0, purpose=QUERY, ids=(9, 2, 5), labels=(1, 1, 0))
@@ -69,6 +70,17 @@ def test_partial_answers_keep_the_rest_waiting():
     assert book.spent[QUERY] == 2
 
 
+def test_what_a_search_found_and_cost():
+    book = opened(FIRST, FIRST_ANSWER, TUNED, SECOND, TESTED, SECOND_ANSWER, replace(TUNED, checkpoint=1, trials=8))
+    assert book.tuning == {0: TUNED, 1: replace(TUNED, checkpoint=1, trials=8)}
+    assert book.count(before=1) == 5, "a search buys nothing"
+    opened(FIRST, FIRST_ANSWER, SECOND, TUNED)
+    opened(FIRST, FIRST_ANSWER, SECOND, SECOND_ANSWER, TUNED)  # late, for nobody asked for the model before
+    opened(*VALIDATED, replace(TUNED, validation=2), SECOND)
+    opened(FIRST, FIRST_ANSWER, replace(TUNED, trials=0, fits=0, updates=0, value=None, settings={}))
+    opened(FIRST, FIRST_ANSWER, replace(TUNED, trials=0, fits=0, updates=0, reused=True))
+
+
 def asked(**changes):
     return replace(SECOND, **changes)
 
@@ -77,6 +89,12 @@ def answered(**changes):
     return replace(SECOND_ANSWER, **changes)
 
 
+VALIDATED = [
+    Asked(round=-1, purpose=VALIDATION, ids=(8, 3)),
+    Answered(round=-1, purpose=VALIDATION, ids=(8, 3), labels=(0, 1)),
+    FIRST,
+    FIRST_ANSWER,
+]
 DONE = [OPENED, FIRST, FIRST_ANSWER]
 WAITING = [*DONE, SECOND]
 DECLINED = [*WAITING, answered(labels=(-1, 1, 0))]
@@ -121,6 +139,20 @@ IMPOSSIBLE = {
     "a checkpoint tested when it is over": ([*WAITING, SECOND_ANSWER], replace(TESTED, n_labels=5)),
     "a test that counts other labels": (WAITING, replace(TESTED, n_labels=3)),
     "a test while an initial pool waits": ([OPENED, FIRST], replace(TESTED, n_labels=0)),
+    "nothing before it is opened: a search": ([], TUNED),
+    "a search noted twice": ([*DONE, TUNED], TUNED),
+    "a search before there are labels": ([OPENED, FIRST], TUNED),
+    "a search on validation labels alone": ([OPENED, *VALIDATED[:2]], replace(TUNED, validation=2)),
+    "a search before its time": (DONE, replace(TUNED, checkpoint=1)),
+    "a search for no checkpoint": (DONE, replace(TUNED, checkpoint=-1)),
+    "a search after the test": ([*WAITING, TESTED], TUNED),
+    "a search judged by labels nobody bought": (DONE, replace(TUNED, validation=2)),
+    "a search judged by a part of the validation set": ([OPENED, *VALIDATED], replace(TUNED, validation=1)),
+    "a search with fewer fits than trials": (DONE, replace(TUNED, fits=3)),
+    "a search that gives time back": (DONE, replace(TUNED, updates=-1)),
+    "a search taken over that cost something": (DONE, replace(TUNED, reused=True)),
+    "a search with an accuracy above 1": (DONE, replace(TUNED, value=1.5)),
+    "a search with an accuracy that is no number": (DONE, replace(TUNED, value=float("nan"))),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from querist.errors import LedgerError
-from querist.labels.events import KINDS, SCHEMA, Answered, Asked, Evaluated, Opened, from_json, joined, to_json
+from querist.labels.events import KINDS, SCHEMA, Answered, Asked, Evaluated, Opened, Tuned, from_json, joined, to_json
 
 ids = st.lists(st.integers(0, 2**40), max_size=4).map(tuple)
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4).map(tuple)
@@ -24,6 +24,11 @@ events = st.one_of(
     st.builds(
         Evaluated, checkpoint=st.integers(0, 99), n_labels=st.integers(0, 99),
         metrics=st.dictionaries(words, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+    ),
+    st.builds(
+        Tuned, checkpoint=st.integers(0, 99), settings=st.dictionaries(words, leaves, max_size=3),
+        trials=st.integers(0, 99), fits=st.integers(0, 99), value=st.none() | st.floats(0, 1),
+        updates=st.integers(0, 10**9), validation=st.integers(0, 99), reused=st.booleans(),
     ),
 )  # fmt: skip
 
@@ -56,6 +61,14 @@ def test_what_is_asked_as_a_whole_is_written_as_ever():
     assert from_json(line).left == 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_value_of_nothing_right_is_not_no_value():
+    event = Tuned(checkpoint=0, settings={"components": None}, trials=1, fits=1, value=0.0)
+    assert to_json(event) == {
+        "event": "tuned", "checkpoint": 0, "settings": {"components": None}, "trials": 1, "fits": 1, "value": 0.0
+    }  # fmt: skip
+    assert from_json(to_json(event)) == event
+
+
 def test_a_query_asked_one_by_one_is_one():
     parts = [
         Asked(round=2, purpose="query", ids=(9,), utility=(0.5,), left=2),
@@ -71,7 +84,7 @@ def test_a_query_asked_one_by_one_is_one():
 
 
 def test_every_kind_has_its_own_word():
-    assert sorted(KINDS) == ["answered", "asked", "evaluated", "opened"]
+    assert sorted(KINDS) == ["answered", "asked", "evaluated", "opened", "tuned"]
     assert all(kind.kind == word for word, kind in KINDS.items())
 
 

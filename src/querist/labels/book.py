@@ -19,6 +19,7 @@ from querist.labels.events import (
     Evaluated,
     Event,
     Opened,
+    Tuned,
     joined,
 )
 
@@ -36,6 +37,7 @@ class Book:
         asked: sealed queries in order; one that is asked one by one is one query, as far as it is asked.
         pending: the last query while it is not fully asked and answered.
         evaluations: checkpoint -> evaluation.
+        tuning: checkpoint -> what a search for settings of the learner found, and what it cost.
     """
 
     spec: Mapping[str, Any] | None = None
@@ -46,6 +48,7 @@ class Book:
     asked: list[Asked] = field(default_factory=list)
     pending: Asked | None = None
     evaluations: dict[int, Evaluated] = field(default_factory=dict)
+    tuning: dict[int, Tuned] = field(default_factory=dict)
 
     @classmethod
     def replay(cls, events: Iterable[Event]) -> "Book":
@@ -74,6 +77,8 @@ class Book:
                 self._answer(event)
             case Evaluated():
                 self.evaluations[event.checkpoint] = event
+            case Tuned():
+                self.tuning[event.checkpoint] = event
 
     def check(self, event: Event) -> None:
         """Raise `LedgerError` unless an event can come next; a session checks before it writes."""
@@ -88,6 +93,8 @@ class Book:
                 self._check_answered(event)
             case Evaluated():
                 self._check_evaluated(event)
+            case Tuned():
+                self._check_tuned(event)
 
     def _check_asked(self, event: Asked) -> None:
         name, count = f"the query of round {event.round} for {event.purpose!r}", len(event.ids)
@@ -132,6 +139,21 @@ class Book:
         _forbid(pending is not None and pending.left > 0, f"{name} came before its query was fully asked.")
         count = self.count(before=event.checkpoint)
         _forbid(event.n_labels != count, f"{name} counts {event.n_labels} labels where {count} were charged.")
+
+    def _check_tuned(self, event: Tuned) -> None:
+        name = f"the search for settings of checkpoint {event.checkpoint}"
+        trained = len(self.charged) - self.spent[VALIDATION]
+        _forbid(event.checkpoint in self.tuning, f"{name} was noted before.")
+        _forbid(event.checkpoint in self.evaluations, f"{name} came after its test.")
+        _forbid(not 0 <= event.checkpoint <= self.round or not trained, f"{name} is out of turn.")
+        _forbid(min(event.trials, event.fits, event.updates) < 0, f"{name} has a negative cost.")
+        _forbid(event.reused and bool(event.trials or event.fits), f"{name} was reused and still cost something.")
+        _forbid(event.trials > 0 and event.fits < event.trials, f"{name} has fewer fits than trials.")
+        _forbid(
+            event.validation not in (0, self.spent[VALIDATION]),
+            f"{name} counts {event.validation} labels for validation where {self.spent[VALIDATION]} were charged.",
+        )
+        _forbid(event.value is not None and not 0 <= event.value <= 1, f"{name} has the value {event.value}.")
 
     def _answer(self, event: Answered) -> None:
         for i, label in zip(event.ids, event.labels, strict=True):

@@ -70,8 +70,30 @@ class Evaluated:
     metrics: Mapping[str, float]
 
 
-Event: TypeAlias = Opened | Asked | Answered | Evaluated
-KINDS: Mapping[str, type[Event]] = {kind.kind: kind for kind in (Opened, Asked, Answered, Evaluated)}
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """Settings of the learner were searched on what was labelled at a checkpoint, before it was tested.
+
+    ``trials`` settings were tried in ``fits`` fits of ``updates`` optimiser steps, pruned ones included; the last fit
+    on all labels that follows a cross-validation is not. ``value`` is the accuracy of those chosen, on ``validation``
+    labels, which were charged when they were bought, or, if that is 0, out of fold on the labels for training.
+    ``reused``: they were taken over from the run with training seed 0, at no cost. With no trials the settings of the
+    learner were kept, for there was nothing to judge by.
+    """
+
+    kind: ClassVar = "tuned"
+    checkpoint: int
+    settings: Mapping[str, Any]
+    trials: int
+    fits: int
+    value: float | None
+    updates: int = 0
+    validation: int = 0
+    reused: bool = False
+
+
+Event: TypeAlias = Opened | Asked | Answered | Evaluated | Tuned
+KINDS: Mapping[str, type[Event]] = {kind.kind: kind for kind in (Opened, Asked, Answered, Evaluated, Tuned)}
 REQUIRED = {name: {f.name for f in fields(kind) if f.default is MISSING} for name, kind in KINDS.items()}
 DECLINED = -1
 
