@@ -447,7 +447,7 @@ class NeedsDraws(Scoring):
 # The logs above are for counting; they are no part of a specification.
 @pytest.fixture(autouse=True)
 def _plain_specs(monkeypatch):
-    from querist.session import machine as module
+    from querist.learners import base as module
 
     def described(component: Any) -> dict[str, object]:
         values = describe(component)

@@ -19,6 +19,7 @@ from querist.labels.book import Book
 from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated
 from querist.labels.ledger import JsonlLedger
 from querist.labels.oracle import SimulatedOracle
+from querist.learners.committee import Committee
 from querist.registry import Card
 from querist.seeds import Key
 from querist.session.jobs import timed
@@ -26,6 +27,7 @@ from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.strategies.base import Picks, State, Strategy
 from querist.testing.fakes import FakeLearner, fake_dataset
+from querist.testing.keeping import FakeKeeping, FakeWarm
 from querist.testing.sequential import FakeSequential
 
 MEMORY = Path("/dev/shm")
@@ -69,16 +71,20 @@ STRATEGIES: list[Any] = [
     "random", "random(nested=True)", "margin", "entropy", "badge", "k_center_greedy", "typiclust", "kmeans_multi_batch",
     "stochastic(margin)", "class_uniform_oracle", FakeSequential(), LooksBack(),
 ]  # fmt: skip
+LEARNERS: list[Any] = [FakeLearner(), FakeKeeping(), FakeWarm(), Committee(base=FakeWarm(), members=2)]
 INITIAL_POOLS: list[Any] = [None, "random", "k_center_greedy", "typiclust", SequentialStart()]
 
 
 class SessionMachine(RuleBasedStateMachine):
     @initialize(
+        learner=st.sampled_from(LEARNERS), keep=st.sampled_from(["last", "all", "none"]),
         strategy=st.sampled_from(STRATEGIES), initial=st.sampled_from(INITIAL_POOLS),
         validation=st.integers(0, 4), seed=st.integers(0, 3), repeat=st.integers(0, 1),
     )  # fmt: skip
-    def start(self, **choices: Any):
-        self.choices = choices
+    def start(self, keep: Any, **choices: Any):
+        if choices["strategy"] == "badge" and isinstance(choices["learner"], Committee):
+            choices["strategy"] = "margin"  # a committee has no gradients
+        self.choices, self.keep = choices, keep
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.path = self.folder / "ledger.jsonl"
         self.session = self.open()
@@ -87,7 +93,9 @@ class SessionMachine(RuleBasedStateMachine):
         self.concluded = False
 
     def open(self) -> Session:
-        return Session(SETTING, learner=FakeLearner(), ledger=JsonlLedger(self.path), **self.choices)
+        return Session(
+            SETTING, ledger=JsonlLedger(self.path), folder=self.folder, keep=self.keep, **self.choices
+        )  # fmt: skip
 
     def teardown(self):
         if hasattr(self, "session"):
@@ -229,6 +237,25 @@ class SessionMachine(RuleBasedStateMachine):
                 del answers[i]
         self.concluded = self.pending is None and book.round in book.evaluations
 
+    @precondition(lambda self: (self.folder / "models").is_dir())
+    @rule(data=st.data())
+    def models_are_lost(self, data):
+        """A file of a model is cut short, damaged or deleted, by a kill while it was written or by a hand."""
+        files = sorted(path for path in (self.folder / "models").rglob("*") if path.is_file())
+        if not files:
+            return
+        path = data.draw(st.sampled_from(files))
+        match data.draw(st.sampled_from(["cut", "damaged", "gone", "all gone"])):
+            case "cut":
+                path.write_bytes(path.read_bytes()[:-3])
+            case "damaged":
+                path.write_bytes(b"[]")
+            case "gone":
+                path.unlink()
+            case _:
+                shutil.rmtree(self.folder / "models")
+        self.session = self.open()
+
     # ------------------------------------------------------------------------------------------------------ invariants
 
     @invariant()
@@ -257,7 +284,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert book.evaluations.keys() <= sealed | current
 
     def compare_with_an_undisturbed_session(self):
-        calm = Session(SETTING, learner=FakeLearner(), **self.choices)
+        calm = Session(SETTING, **self.choices)
         for b, answers in zip(self.budgets, self.answers, strict=True):
             calm.ask(b)
             while waiting := [i for i in calm.book.unanswered if i in answers]:

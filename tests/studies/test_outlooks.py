@@ -147,7 +147,7 @@ class TestByName:
     def test_a_dataset_that_needs_settings_asks_for_the_file(self, study):
         one = study(study_dataset={"name": "split_toy", "share": 0.4})
         one.run()
-        with pytest.raises(UsageError, match=r"split_toy.*not those of study.*--study toy-study.toml"):
+        with pytest.raises(UsageError, match=r"(?s)split_toy.*not those that were recorded.*--study toy-study.toml"):
             kept_by_name(one.store, "toy-study")
         assert len(kept_of(one.plan, one.store)) == 4
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from querist.cli import demo, encoding, forecasting, gallery, listing, selecting, study
+from querist.cli import (
+    demo,
+    encoding,
+    evaluating,
+    forecasting,
+    gallery,
+    importing,
+    listing,
+    pretraining,
+    replaying,
+    selecting,
+    study,
+)
 from querist.cli.background import leave
 from querist.cli.output import fail
 from querist.data.torchvision_sets import ROOT
@@ -39,8 +51,12 @@ app.command("demo")(demo.demo)
 app.add_typer(study.app, name="study")
 app.command("select")(selecting.select)
 app.command("encode")(encoding.encode)
+app.command("pretrain")(pretraining.pretrain)
+app.command("import-backbone")(importing.import_backbone)
 app.command("gallery")(gallery.gallery)
 app.command("forecast")(forecasting.forecast)
+app.command("evaluate")(evaluating.evaluate)
+app.command("replay")(replaying.replay)
 for kind in listing.KINDS:
     app.command(kind, help=f"List the {kind}, or explain one.")(listing.command(kind))
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -44,6 +44,14 @@ def run(
     sets: Sets = None,
     grids: Grids = None,
     fork: Fork = None,
+    keep_models: Annotated[
+        Literal["last", "all", "none"],
+        typer.Option(help="Which models of deep learners stay beside each run; querist replay and evaluate use them."),
+    ] = "last",
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Follow the runs in tensorboard, mlflow or wandb as well. Repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a study, or continue it: what is on record is never run again.
@@ -54,7 +62,7 @@ def run(
     study = _open(file, store, sets, grids, fork)
     err.print(_announcement(study), highlight=False, markup=False)
     with progress(study.name) as tick:
-        study.run(workers=workers, tick=tick)
+        study.run(workers=workers, tick=tick, keep=keep_models, track=track or ())
     conclude(study, as_json)
 
 
@@ -70,14 +78,22 @@ def status(
     """Show how far a study is."""
     study = _open(file, store, sets, grids, fork)
     states = study.status()
+    paces = study.paces()
     if as_json:
-        emit({"study": study.name, "store": str(study.store.path), "arms": [vars(state) for state in states]})
+        arms = [vars(state) | ({"pace": paces[state.arm]._asdict()} if state.arm in paces else {}) for state in states]
+        emit({"study": study.name, "store": str(study.store.path), "arms": arms})
         return
     table = Table(title=f"{study.name} in {study.store.path}", title_justify="left", box=None, pad_edge=False)
-    for column in ("arm", "runs", "finished", "started", "failed"):
+    for column in ("arm", "runs", "finished", "started", "failed", *(("images/s", "waiting") if paces else ())):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for state in states:
-        table.add_row(state.arm, *(str(getattr(state, c)) for c in ("runs", "finished", "started", "failed")))
+        pace = paces.get(state.arm)
+        speed = ["", ""] if pace is None else [f"{pace.images_per_second:,.0f}", f"{pace.waiting:.0%}"]
+        counts = (str(getattr(state, column)) for column in ("runs", "finished", "started", "failed"))
+        table.add_row(state.arm, *counts, *(speed if paces else ()))
+    if paces:
+        table.caption = "images/s of training, and the share of its time in which the net waited: medians on record"
+        table.caption_justify = "left"
     out.print(table)
     _print_errors(study)
 
@@ -131,7 +147,11 @@ def _announcement(study: Study) -> str:
     known = runs - study.missing
     words = f"{study.missing} new run{'s' * (study.missing != 1)}" + (f", {known} on record" if known else "")
     arms = len(study.plan.arms)
-    return f"{study.name}: {arms} arms x {study.spec.study.pools} pools x {study.spec.study.seeds} seeds; {words}."
+    noise = study.spec.oracle.model
+    heard = "" if noise is None else f" Simulated answers: {noise}."
+    return (
+        f"{study.name}: {arms} arms x {study.spec.study.pools} pools x {study.spec.study.seeds} seeds; {words}.{heard}"
+    )
 
 
 def _print_errors(study: Study) -> None:

@@ -17,6 +17,7 @@ from querist.report.results import StudyResults
 from querist.seeds import Seed
 from querist.session.hubs import pool_hubness
 from querist.studies.outlooks import forecast_table, kept_of
+from querist.studies.records import Records
 from querist.studies.study import Study
 
 
@@ -31,7 +32,7 @@ def results_of(study: Study) -> StudyResults:
         arms=records.arms,
         metric=study.spec.study.metric,
         rope=study.spec.study.rope,
-        settings=_settings(study, dataset),
+        settings=_settings(study, dataset, records),
         pictures=Pictures(dataset) if dataset.picture is not None else None,
         captions=_bought(study, dataset),
         map=_map(study),
@@ -79,7 +80,7 @@ class Pictures(Mapping[int, npt.NDArray[np.uint8]]):
         return len(self._dataset.manifest)
 
 
-def _settings(study: Study, dataset: Dataset) -> dict[str, str]:
+def _settings(study: Study, dataset: Dataset, records: Records) -> dict[str, str]:
     table = study.spec.study
     counts = study.plan.arms[0].counts
     return {
@@ -88,13 +89,33 @@ def _settings(study: Study, dataset: Dataset) -> dict[str, str]:
         "features": _text(table.features),
         **_hubs(study),
         "learner": _text(table.learner),
+        **_tuning(records),
         "initial pool": _text(table.initial),
         "labels at each checkpoint": ", ".join(map(str, counts)),
         "validation labels": str(study.spec.validation.size),
+        **({} if (noise := study.spec.oracle.model) is None else {"simulated answers": str(noise)}),
         "initial pools": str(table.pools),
         "training seeds": str(table.seeds),
         "configuration": digest(study.spec.model_dump(mode="json"))[:12],
     }
+
+
+def _tuning(records: Records) -> dict[str, str]:
+    """What the search for settings of the learner cost, if there was one."""
+    rows = records.tuning.to_dict("records")
+    if not rows:
+        return {}
+    trials, fits, updates, reused = (sum(int(row[name]) for row in rows) for name in COSTS)
+    steps = f", {updates:,} optimiser steps" if updates else ""
+    by = "validation labels" if any(row["n_validation"] for row in rows) else "cross-validation among the labels"
+    taken = f"; {reused:,} rounds took over what training seed 0 found" if reused else ""
+    return {
+        "search for settings": f"{len(rows) - reused:,} searches, {trials:,} trials, {fits:,} fits{steps}, judged by "
+        f"{by}{taken}"
+    }
+
+
+COSTS = ("trials", "fits", "updates", "reused")
 
 
 def _hubs(study: Study) -> dict[str, str]:

@@ -152,7 +152,7 @@ def _stage(session: Session, on: Toy, b: int) -> Stage:
         session.aim(b)
         while (job := session.job()) is not None:
             result = job.run()
-            if isinstance(job, FitJob) and not job.previous:
+            if isinstance(job, FitJob) and not job.back:
                 model = cast("Model", result)
             session.deliver(job, result)
         query = session.query

@@ -34,12 +34,18 @@ def advance(sessions: Sequence[Session]) -> dict[Session, Exception]:
                     raise
                 except Exception as error:  # a strategy's own code may raise anything: it ends this session alone
                     failed[session] = error
-            _fit_together([(s, job) for s, job in waiting if isinstance(job, FitJob)], failed)
+            shared = [(s, job) for s, job in waiting if isinstance(job, FitJob) and not _takes_long(job)]
+            _fit_together(shared, failed)
             for session, job in waiting:
-                if not isinstance(job, FitJob):
+                # A fit that takes long is delivered when it is done, and its news belong to one session.
+                if not isinstance(job, FitJob) or _takes_long(job):
                     _run(session, job, failed)
             active = [session for session, _ in waiting if session not in failed]
     return failed
+
+
+def _takes_long(job: FitJob) -> bool:
+    return job.learner.keeps or job.learner.searches
 
 
 def _fit_together(waiting: list[tuple[Session, FitJob]], failed: dict[Session, Exception]) -> None:
@@ -71,7 +77,8 @@ def _fit_together(waiting: list[tuple[Session, FitJob]], failed: dict[Session, E
 
 def _run(session: Session, job: Job, failed: dict[Session, Exception]) -> None:
     try:
-        result, seconds = timed(job)
+        with session.news.heard(session.book.round):
+            result, seconds = timed(job)
     except StoreError:
         raise
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from querist.arrays import Ids, Labels as LabelArray
-from querist.errors import UnmetNeedError
+from querist.errors import SpecError, UnmetNeedError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import (
     Features,
@@ -18,6 +18,7 @@ from querist.evidence.needs import (
     Need,
     Neighbours,
     Past,
+    PretrainTrace,
     Previous,
     Refit,
     Sealed,
@@ -33,7 +34,7 @@ from querist.learners.frozen import FrozenLearner
 from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.neighbours import NeighbourSource
-from querist.session.refit import RefitSource
+from querist.session.refit import RefitSource, at_rest
 from querist.session.setting import NO_TARGETS, Setting
 from querist.strategies.base import State, Strategy, card_of
 from querist.strategies.composition import flags_of
@@ -71,16 +72,22 @@ class Desk:
     """
 
     def __init__(self, setting: Setting, learner: Learner, book: Book, *, validation: bool = False) -> None:
-        for part in _on_features(learner):
+        for part in parts_of(learner):
             # Now, and not in the first fit: by then somebody has labelled.
-            if isinstance(refusal := setting.offers(part.features), str):
+            if isinstance(part, FrozenLearner) and isinstance(refusal := setting.offers(part.features), str):
                 raise UnmetNeedError(f"learner {describe(part)['name']!r} reads {part.features}, but {refusal}")
+            if part.searches and part is not learner:
+                whole = describe(learner)["name"]
+                raise SpecError(
+                    f"learner {whole!r} is made of one that searches its settings, which would be noted nowhere. "
+                    f"Search those of the whole: tuned({whole}(...), space={{...}}), a dot in the names of its parts."
+                )
         self._setting, self._book, self._targets = setting, book, validation
         self._frozen = FrozenSource(setting, validation)
         self._learner = LearnerSource(learner, validation)
         self._before = PreviousSource(self._learner)
         self._neighbours = NeighbourSource(setting)
-        self._refits = RefitSource(learner)
+        self._refits, self._fitter = RefitSource(learner), learner
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._outputs: dict[Need[Any], tuple[Model, Ids, Any]] = {}
 
@@ -101,8 +108,8 @@ class Desk:
         return self._plans[entry]
 
     def asks_the_learner(self, chosen: Plan) -> bool:
-        """Return whether a plan needs a model."""
-        return bool(chosen.met_by(self._learner))
+        """Return whether a plan needs a model, or the settings that are found when it is fitted."""
+        return bool(chosen.met_by(self._learner) or (self._fitter.searches and chosen.met_by(self._refits)))
 
     def looks_back(self, chosen: Plan) -> bool:
         """Return whether a plan needs the model of the round before."""
@@ -129,13 +136,14 @@ class Desk:
             if need.frame not in frames:
                 frames[need.frame] = np.union1d(candidates, labelled)
             ids = frames[need.frame]
-            if isinstance(need, Features):
+            if isinstance(need, Features | PretrainTrace):
                 values[need] = self._setting.provide(need, ids)
             elif isinstance(need, Neighbours):
                 values[need] = self._neighbours.provide(need, ids)
             elif isinstance(need, Refit):
                 rows = self._setting.view(labelled, labels), self._setting.view(ids)
-                values[need] = self._refits.provide(*rows, fitted.seed)
+                refits = RefitSource(at_rest(self._fitter, self._book.tuning, self._book.round))
+                values[need] = refits.provide(*rows, fitted.seed)
             elif isinstance(source, BookSource):
                 values[need] = self._known(need, ids)
             elif (model := fitted.previous if isinstance(need, Previous) else fitted.model) is not None:
@@ -271,10 +279,11 @@ class NoModel:
         )
 
 
-def _on_features(learner: Learner) -> Iterator[FrozenLearner]:
-    """Yield the learners on frozen features among a learner and those it is made of."""
-    if isinstance(learner, FrozenLearner):
-        yield learner
+def parts_of(learner: Learner) -> Iterator[Learner]:
+    """Yield a learner and the learners among its settings, alone or in a list, and among theirs."""
+    yield learner
     for field in fields(learner):  # pyright: ignore[reportArgumentType]
-        if isinstance(value := getattr(learner, field.name), Learner):
-            yield from _on_features(value)
+        value = getattr(learner, field.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Learner):
+                yield from parts_of(part)

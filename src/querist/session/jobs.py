@@ -21,15 +21,16 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, eq=False)
 class FitJob:
-    """Fit the learner on what was labelled when the present round began.
+    """Fit the learner on what was labelled when a round began.
 
-    ``previous``: on what was labelled when the round before it began, for that round's model is not at hand any more.
+    ``back``: how many rounds before the present one; 0 is the present one. A model of an earlier round is fitted again
+    where it is asked for, or where the next one starts from it, and is not at hand any more.
     """
 
     step: ClassVar = "fit"
     learner: Learner
     fit: Fit
-    previous: bool = False
+    back: int = 0
 
     def run(self) -> Model:
         return self.learner.fit(self.fit)

@@ -1,8 +1,9 @@
 """The state machine behind a session: which job comes next, and what becomes of its result."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,19 +12,22 @@ import numpy as np
 from querist.arrays import Ids, some
 from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder
-from querist.errors import BudgetError, EditedStudyError, LeakError, UnmetNeedError
+from querist.errors import BudgetError, EditedStudyError, LeakError, UnmetNeedError, UsageError
 from querist.evidence.evidence import Evidence
 from querist.evidence.provider import Fit, Model
 from querist.kernels.certificate import Certificate
 from querist.labels.book import Book
-from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated, Event, Opened
+from querist.labels.events import INITIAL, QUERY, VALIDATION, Asked, Evaluated, Event, Opened, Tuned
 from querist.labels.ledger import Ledger, MemoryLedger
 from querist.learners.base import Learner, learners
-from querist.registry import describe
 from querist.seeds import Seed
-from querist.session.desk import Desk, Fitted
+from querist.session.checkpoints import Checkpoints, Keep
+from querist.session.desk import Desk, Fitted, parts_of
 from querist.session.jobs import EvaluateJob, EvidenceJob, FitJob, Job, SelectJob, is_streamed, one_by_one
+from querist.session.models import Models
 from querist.session.setting import Setting
+from querist.session.tracking.base import Tracker
+from querist.session.tracking.news import News
 from querist.strategies.base import Selection, State, Strategy, card_of, strategies
 from querist.strategies.composition import identity_of, require_unlabelled, resolved, wrapped_by
 
@@ -63,6 +67,10 @@ class Machine:
         validation: int = 0,
         ledger: Ledger | None = None,
         spec: Mapping[str, Any] | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        keep: Keep = "last",
+        reference: Mapping[int, Tuned] | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
         self.setting = data if isinstance(data, Setting) else Setting(data, features)
         self.learner: Learner = learners.build(learner)
@@ -70,15 +78,18 @@ class Machine:
         self.seed = seed if isinstance(seed, Seed) else Seed(seed).child(self.setting.dataset.name)
         self.repeat, self.validation = repeat, validation
         self.timings: list[Timing] = []
+        self.news = News(tracker)
         self.certificate: Certificate | None = None
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.book = Book.replay(self.ledger)
         self._desk = Desk(self.setting, self.learner, self.book, validation=validation > 0)
-        foresee(self._desk, self.strategy)
+        looks_back = foresee(self._desk, self.strategy)
         self.initial: Strategy = self._cold(initial)
         self._goal: int | None = None  # labels wanted of the next query; 0: only test the present checkpoint
-        self._model: Model | None = None
-        self._previous: Model | None = None  # of the round before, while it may be asked for
+        self._warm = any(part.warm_starts for part in parts_of(self.learner))
+        kept = Checkpoints(folder, self.learner, keep)
+        self._models = Models(kept, self.book, looks_back, self._loaded)
+        self._reference = reference or {}
         self._evidence: Evidence | Iterable[Evidence] | None = None
         self._open(spec if spec is not None else self.spec)
 
@@ -88,11 +99,16 @@ class Machine:
         return self.setting.dataset
 
     @property
+    def _model(self) -> Model | None:
+        """The model of the present round, if it is at hand."""
+        return self._models.get(self.book.round)
+
+    @property
     def spec(self) -> dict[str, object]:
         """The full resolved specification of this session, as JSON values."""
         return {
             **self.setting.spec,
-            "learner": describe(self.learner),
+            "learner": self.learner.identity(),
             "strategy": identity_of(self.strategy),
             "initial": identity_of(self.initial),
             "seed": [self.seed.entropy, *self.seed.path],
@@ -138,21 +154,22 @@ class Machine:
         evaluator = self.setting.evaluator
         if checkpoint < 0 or checkpoint in self.book.evaluations or evaluator is None or not self._trained_on:
             self._goal = None
+            self._models.leave()
             return None
-        if self._model is None:
-            return self._fit_job()
-        return EvaluateJob(evaluator, self._model, sealed=self._may_test)
+        if (fit := self._towards_model(checkpoint)) is not None:
+            return fit
+        return EvaluateJob(evaluator, self._models[checkpoint], sealed=self._may_test)
 
     def deliver(self, job: Job, result: Any, seconds: float = 0.0) -> None:
         """Take the result of a job."""
         self.timings.append(Timing(self.book.round, job.step, seconds))
+        self.news.worked(job.step, seconds)
         match job:
             case FitJob():
                 self._audit(job)
-                if job.previous:
-                    self._previous = result
-                else:
-                    self._model = result
+                # Before the model is kept: with a model on disk nobody would search again to note what was found.
+                self._note(self.book.round - job.back, job.learner, result)
+                self._models.enter(self.book.round - job.back, result)
             case EvidenceJob():
                 self._evidence = result
             case SelectJob():
@@ -165,20 +182,27 @@ class Machine:
                 checkpoint = pending.round if pending is not None else self.book.round
                 count = self.book.count(before=checkpoint)
                 self._append(Evaluated(checkpoint=checkpoint, n_labels=count, metrics=dict(result)))
+                self.news.tested(checkpoint, count, len(self.dataset.pool), self.book, result)
+
+    def _loaded(self, number: int, seconds: float) -> None:
+        self.timings.append(Timing(number, "load", seconds))
 
     def _towards_query(self) -> Job:
         strategy, purpose, state = self._stage()
         chosen = self._desk.plan(strategy, state)
-        if not self._desk.looks_back(chosen):
-            self._previous = None
-        elif self._previous is None:
-            return self._fit_job(previous=True)
+        number, looks_back = self.book.round, self._desk.looks_back(chosen)
+        self._models.looks_back |= looks_back
+        if not self._warm:
+            self._models.settle()
+        if looks_back and (fit := self._towards_model(number - 1)) is not None:
+            return fit
         untested = state.has_model and state.round not in self.book.evaluations and self.setting.evaluator is not None
-        if self._model is None and (untested or self._desk.asks_the_learner(chosen)):
-            return self._fit_job()
+        if (untested or self._desk.asks_the_learner(chosen)) and (fit := self._towards_model(number)) is not None:
+            return fit
         if self._evidence is None:
-            start = self._candidates_before(self.book.round) if one_by_one(strategy) else None
-            fitted = Fitted(self._model, self._fit_seed(self.book.round), self._previous, start)
+            start = self._candidates_before(number) if one_by_one(strategy) else None
+            previous = self._models.get(number - 1) if looks_back else None
+            fitted = Fitted(self._model, self._fit_seed(number), previous, start)
             gather = partial(self._desk.gather, chosen, fitted)
             return EvidenceJob(gather, self.candidates, is_streamed(strategy, chosen.sources))
         where = (purpose,) if purpose != QUERY else ("round", state.round, "select", card_of(strategy).name)
@@ -216,21 +240,53 @@ class Machine:
         pending = self.book.pending
         return self._goal == 0 if pending is None else not pending.left
 
-    def _fit_job(self, previous: bool = False) -> FitJob:
+    def _towards_model(self, number: int) -> FitJob | None:
+        """The next fit on the way to the model of a round; None if that model is at hand, or kept and so at hand now.
+
+        A learner that starts warm goes through all rounds after the last one whose model is there.
+        """
+        first = number
+        while not self._models.find(first):
+            if first == 0 or not self._warm:
+                return self._fit_job(self.book.round - first)
+            first -= 1
+        return None if first == number else self._fit_job(self.book.round - first - 1)
+
+    def _fit_job(self, back: int = 0) -> FitJob:
         """The fit that a round began with; it is the same whatever of the round was answered since."""
-        number = self.book.round - previous
+        number = self.book.round - back
         ids, labels = self.book.known(before=number)
         held = self.book.known(validation=True)
         return FitJob(
-            self.learner,
+            self._learner_of(number),
             Fit(
                 labelled=self.setting.view(ids, labels),
                 pool=self.setting.view(self._candidates_before(number)),
                 seed=self._fit_seed(number),
                 validation=self.setting.view(*held) if self.validation else None,
+                warm=self._models.get(number - 1) if self._warm else None,
+                folder=self._models.room(number),
             ),
-            previous,
+            back,
         )
+
+    def _learner_of(self, number: int) -> Learner:
+        """What fits the model of a round: the learner with the settings that were found for it, here or elsewhere."""
+        learner = self.learner.settled({**self._reference, **self.book.tuning}, number)
+        if learner.reuses and self.repeat:
+            raise UsageError(
+                f"training seed {self.repeat} takes over the settings that were found with seed 0 (reuse = true), and "
+                f"there are none for round {number}. Run seed 0 as far first, or set reuse = false."
+            )
+        return learner
+
+    def _note(self, number: int, learner: Learner, model: Model) -> None:
+        """Write down what a search for settings found and cost, or where they were taken from."""
+        found = learner.found(model)
+        if found is not None:
+            self._append(Tuned(checkpoint=number, **found._asdict()))
+        elif number in self._reference and number not in self.book.tuning:
+            self._append(replace(self._reference[number], trials=0, fits=0, updates=0, reused=True))
 
     def _fit_seed(self, number: int) -> Seed:
         return self.seed.child("seed", self.repeat, "round", number, "fit")
@@ -241,7 +297,7 @@ class Machine:
         if fit.pool.is_labelled:
             raise LeakError("a model was fitted with labels of the pool. Every label is bought through a query.")
         for view, validation in ((fit.labelled, False), (fit.validation, True)):
-            ids, labels = self.book.known(validation, before=self.book.round - job.previous)
+            ids, labels = self.book.known(validation, before=self.book.round - job.back)
             seen = (view.ids, view.labels) if view is not None else (ids[:0], labels[:0])
             if not (np.array_equal(seen[0], ids) and np.array_equal(seen[1], labels)):
                 purpose = "validation" if validation else "training"
@@ -297,18 +353,20 @@ class Machine:
         self.book.apply(event)
 
 
-def foresee(desk: Desk, strategy: Strategy) -> None:
+def foresee(desk: Desk, strategy: Strategy) -> bool:
     """Plan every query there may be: now, and not when the round comes, for by then somebody has labelled.
 
     What a strategy wraps is planned by itself, too: of a schedule, a state shows only the stage that is active.
 
+    Returns:
+        Whether some query will look at its rows with the model of the round before.
+
     Raises:
         UnmetNeedError: nothing provides a need of some round; says why, source by source.
     """
-    for state in (WARM, LATER):
-        desk.plan(strategy, state)
-    for part in wrapped_by(strategy):
-        foresee(desk, part)
+    plans = [desk.plan(strategy, state) for state in (WARM, LATER)]
+    within = [foresee(desk, part) for part in wrapped_by(strategy)]
+    return any(map(desk.looks_back, plans)) or any(within)
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

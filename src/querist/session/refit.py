@@ -1,12 +1,14 @@
 """The source of heads fitted again: what the session's learner would say, had it seen fewer of the labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from querist.arrays import Array, Rows
+from querist.errors import UsageError
 from querist.evidence.needs import Need, Probs, Refit
 from querist.evidence.provider import Fit, Offer
 from querist.evidence.view import View
+from querist.labels.events import Tuned
 from querist.learners.base import Learner
 from querist.seeds import Seed
 
@@ -25,7 +27,7 @@ class RefitSource:
             return "it fits learners again for Refit only."
         if need.frame == "targets":
             return "it says nothing of targets, only of candidates and labelled rows."
-        if self._learner.trains_backbone:
+        if self._learner.trains_backbone or self._learner.keeps:
             return "the learner trains a backbone, and to train it again for one query takes too long."
         offer = self._learner.offers(Probs())
         return offer if isinstance(offer, str) else Offer("one fit per call")
@@ -44,3 +46,21 @@ class RefitSource:
             return self._learner.fit(fit).provide(Probs(), rows_of)
 
         return refitted
+
+
+def at_rest(learner: Learner, tuning: Mapping[int, Tuned], checkpoint: int) -> Learner:
+    """Return a learner that searches nothing: with the settings found last, at a checkpoint or before it.
+
+    Args:
+        learner: of a session.
+        tuning: what was found in the session, by checkpoint.
+        checkpoint: the present one.
+
+    Raises:
+        UsageError: nothing was found yet.
+    """
+    found = max((number for number in tuning if number <= checkpoint), default=checkpoint)
+    settled = learner.settled(tuning, found)
+    if settled.searches:
+        raise UsageError("no settings of the learner were found yet: ask for a query, or call conclude(), first.")
+    return settled

@@ -15,6 +15,7 @@ from querist.session.answers import read_answers
 from querist.session.jobs import timed
 from querist.session.machine import Machine
 from querist.session.outlook import LEAST, outlook, standings
+from querist.session.refit import at_rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,12 @@ class Session(Machine):
         validation: number of random labels bought for validation before anything else.
         ledger: where events go; in memory by default.
         spec: the full specification this ledger is of, if it is more than the session's own.
+        folder: where models of learners that take long are kept as they are fitted, and where a fit keeps its progress,
+            so that a session that is opened again with the same ledger goes on from there. No record depends on it.
+        keep: which models stay there: the ``last``, ``all``, or ``none``; ``read`` takes what is there and writes
+            nothing.
+        reference: settings found by the session with training seed 0, by checkpoint, for a learner that reuses them.
+        tracker: hears of every tested checkpoint and of what a fit records, as it happens; one that fails is left out.
 
     Raises:
         UnmetNeedError: strategy and learner do not go together; says what is missing.
@@ -112,8 +119,7 @@ class Session(Machine):
         self._append(Answered(round=pending.round, purpose=pending.purpose, ids=ids, labels=labels))
         if self.book.pending is not None:
             return None
-        self._previous = self._model
-        self._model = self._evidence = None
+        self._evidence = None
         return self._finished(pending)
 
     def adopt(self, answers: Mapping[Any, Any]) -> Round | None:
@@ -154,7 +160,8 @@ class Session(Machine):
         found = standings(self.ledger, self.setting.dataset.pool)
         if not found:
             raise UsageError(f"a forecast needs at least {LEAST} labels, got none. Call ask and tell first.")
-        return forecast(outlook(self.setting, self.learner, found[-1], self.seed, self.repeat), horizon)
+        learner = at_rest(self.learner, self.book.tuning, found[-1].checkpoint)
+        return forecast(outlook(self.setting, learner, found[-1], self.seed, self.repeat), horizon)
 
     @property
     def query(self) -> Query:
@@ -171,7 +178,9 @@ class Session(Machine):
 
     def _work(self) -> None:
         while (job := self.job()) is not None:
-            self.deliver(job, *timed(job))
+            with self.news.heard(self.book.round):
+                done = timed(job)
+            self.deliver(job, *done)
 
     def _finished(self, asked: Asked) -> Round:
         ids = np.array([i for i in asked.ids if i in self.book.labels], dtype=np.int64)

@@ -11,7 +11,7 @@ from querist.arrays import Array, Ids, Labels, readonly
 from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
 from querist.evidence.cache import Cache
-from querist.evidence.features import FrozenFeatures, compute_features
+from querist.evidence.features import Encoding, FrozenFeatures, compute_features, encode_here
 from querist.evidence.needs import Features, Need, PretrainTrace
 from querist.evidence.principal import WithPrincipal
 from querist.evidence.provider import Offer
@@ -37,6 +37,7 @@ class Setting:
         seed: randomness of the encoder, shared by all sessions.
         cache: where features are kept; None keeps them in memory.
         progress: called with the number of rows encoded so far and the number of all.
+        encoding: where features are computed; in this process unless somebody says otherwise.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Setting:
         seed: int = 0,
         cache: Cache | None = None,
         progress: Callable[[int, int], None] | None = None,
+        encoding: Encoding = encode_here,
     ) -> None:
-        self.dataset = dataset
+        self.dataset, self._encoding = dataset, encoding
         self.encoder: Encoder = encoders.build(features)
         self._seed, self._cache, self._progress = Seed(seed).child(dataset.name, "encoder"), cache, progress
         self._pool: dict[Features, Array] = {}
@@ -61,7 +63,7 @@ class Setting:
     def _compute(self) -> Mapping[Features, Array]:
         tick = self._progress
         with nullcontext() if tick is None else listening(lambda _what, done, total: tick(done, total)):
-            return compute_features(self.dataset, self.encoder, self._seed, self._cache)
+            return compute_features(self.dataset, self.encoder, self._seed, self._cache, self._encoding)
 
     @cached_property
     def evaluator(self) -> Evaluator | None:

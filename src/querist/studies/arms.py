@@ -55,7 +55,7 @@ class Arm:
         """The full resolved configuration, as JSON values."""
         return {
             **self.setting.spec,
-            "learner": describe(self.learner),
+            "learner": self.learner.identity(),
             "strategy": identity_of(self.strategy),
             "initial": identity_of(self.initial),
         }

@@ -4,14 +4,18 @@ import json
 import os
 import platform
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
-from querist.errors import StoreError
-from querist.labels.events import INITIAL, VALIDATION
+from querist.errors import StoreError, UsageError
+from querist.labels.events import INITIAL, VALIDATION, Tuned
+from querist.labels.ledger import Ledger
 from querist.labels.oracle import SimulatedOracle
+from querist.session.checkpoints import Keep
 from querist.session.cohort import advance
 from querist.session.session import Session
+from querist.session.tracking.base import Tracker
+from querist.studies.following import Followers
 from querist.studies.plan import Run
 from querist.studies.store import RunFolder, Store, complete, require_planned, write_json
 
@@ -19,8 +23,14 @@ COHORT = 32
 """Runs advanced in step by one process. More would share fits no better and hold more in memory."""
 
 
-def execute(runs: Sequence[Run], store: Store) -> list[Run]:
+def execute(runs: Sequence[Run], store: Store, *, keep: Keep = "last", followers: Followers | None = None) -> list[Run]:
     """Bring runs to their end, continuing whatever is on record.
+
+    Args:
+        runs: of a plan.
+        store: where they are kept.
+        keep: which models stay beside a run, see `Session`; no record depends on it.
+        followers: who hears of them; by default nothing but the lines beside each run.
 
     Returns:
         The runs another process holds at present.
@@ -30,11 +40,11 @@ def execute(runs: Sequence[Run], store: Store) -> list[Run]:
     """
     busy: list[Run] = []
     for start in range(0, len(runs), COHORT):
-        busy += _cohort(runs[start : start + COHORT], store)
+        busy += _cohort(runs[start : start + COHORT], store, keep, followers or Followers("study"))
     return busy
 
 
-def _cohort(runs: Sequence[Run], store: Store) -> list[Run]:
+def _cohort(runs: Sequence[Run], store: Store, keep: Keep, followers: Followers) -> list[Run]:
     busy: list[Run] = []
     with ExitStack() as claims:
         sessions: dict[Session, tuple[Run, RunFolder]] = {}
@@ -44,7 +54,8 @@ def _cohort(runs: Sequence[Run], store: Store) -> list[Run]:
                 busy.append(run)
                 continue
             try:
-                session = _open(run, folder)
+                tracker = followers.follow(run, folder, store)
+                session = _open(run, folder, keep, _found_before(run, store), tracker)
             except StoreError:
                 raise
             except Exception as error:  # a damaged ledger, a component's own code: it ends this run alone
@@ -57,14 +68,38 @@ def _cohort(runs: Sequence[Run], store: Store) -> list[Run]:
         finally:
             for session, (_, folder) in sessions.items():
                 _telemetry(session, folder)
+                session.news.close()
     return busy
 
 
-def _open(run: Run, folder: RunFolder) -> Session:
+def _open(run: Run, folder: RunFolder, keep: Keep, reference: Mapping[int, Tuned] | None, tracker: Tracker) -> Session:
     if not (folder.path / "spec.json").exists():
         write_json(folder.path / "spec.json", run.spec)
+    session = session_of(run, folder.ledger, folder, keep, reference, tracker)
+    require_planned(session.book, run)
+    return session
+
+
+def session_of(
+    run: Run,
+    ledger: Ledger,
+    folder: RunFolder,
+    keep: Keep,
+    reference: Mapping[int, Tuned] | None = None,
+    tracker: Tracker | None = None,
+) -> Session:
+    """Return the session of a run, on its own ledger or on another one.
+
+    Args:
+        run: of a plan.
+        ledger: where it goes on.
+        folder: where its models are.
+        keep: what becomes of them.
+        reference: settings that another run found, for those that take them over.
+        tracker: who hears of it.
+    """
     arm = run.arm
-    session = Session(
+    return Session(
         arm.setting,
         learner=arm.learner,
         strategy=arm.strategy,
@@ -72,16 +107,37 @@ def _open(run: Run, folder: RunFolder) -> Session:
         seed=run.address,
         repeat=run.seed,
         validation=run.validation,
-        ledger=folder.ledger,
+        ledger=ledger,
         spec=run.spec,
+        folder=folder.path,
+        keep=keep,
+        reference=reference,
+        tracker=tracker,
     )
-    require_planned(session.book, run)
-    return session
+
+
+def _found_before(run: Run, store: Store) -> Mapping[int, Tuned] | None:
+    """Return the settings that a run takes over from the one with training seed 0; None if it finds its own.
+
+    Raises:
+        UsageError: that run is not finished; a study runs it first.
+    """
+    if (reference := run.reference) is None:
+        return None
+    book, folder = store.book(reference), store.run(reference)
+    if not complete(book, reference):
+        reason = f"it failed: {folder.error['message']}" if folder.error else "it is not finished"
+        raise UsageError(
+            f"this run takes over the settings that the run with training seed 0 found (reuse = true), but {reason}. "
+            f"Its folder is {folder.path}. Run the study again once it can be finished."
+        )
+    return book.tuning
 
 
 def _advance_all(sessions: dict[Session, tuple[Run, RunFolder]]) -> None:
     active = dict(sessions)
-    oracles = {id(s.setting): SimulatedOracle(s.setting.dataset.labels, s.setting.dataset.pool) for s in active}
+    truths = {id(s.setting): SimulatedOracle(s.setting.dataset.labels, s.setting.dataset.pool) for s in active}
+    oracles = {session: run.oracle(truths[id(session.setting)]) for session, (run, _) in active.items()}
     while active:
         for session, (run, _) in active.items():
             session.aim(_wanted(session, run))
@@ -89,7 +145,7 @@ def _advance_all(sessions: dict[Session, tuple[Run, RunFolder]]) -> None:
             _fail(active.pop(session)[1], error)
         for session, (run, folder) in list(active.items()):
             if session.book.pending is not None:
-                session.tell(oracles[id(session.setting)].answer(session.query))
+                session.tell(oracles[session].answer(session.query))
             elif complete(session.book, run):
                 (folder.path / "error.json").unlink(missing_ok=True)
                 del active[session]

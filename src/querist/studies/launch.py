@@ -7,7 +7,9 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from threading import Event, Thread
 
+from querist.session.checkpoints import Keep
 from querist.studies.execute import execute
+from querist.studies.following import Followers
 from querist.studies.plan import Run, StudyPlan, plan_study
 from querist.studies.spec import StudySpec
 from querist.studies.store import RunFolder, Store
@@ -22,7 +24,14 @@ POLL = 0.3
 
 
 def launch(
-    plan: StudyPlan, store: Store, *, workers: int = 1, fork: str | None = None, tick: Tick | None = None
+    plan: StudyPlan,
+    store: Store,
+    *,
+    workers: int = 1,
+    fork: str | None = None,
+    tick: Tick | None = None,
+    keep: Keep = "last",
+    followers: Followers | None = None,
 ) -> None:
     """Run everything in a plan that is not on record yet.
 
@@ -35,13 +44,18 @@ def launch(
         workers: number of processes; each uses one thread.
         fork: the fork the plan was made with.
         tick: progress.
+        keep: which models stay beside a run.
+        followers: who hears of the runs, beside the lines that each has.
     """
     with _watched(plan, store, tick):
-        remaining: Sequence[Run] = plan.runs
-        if workers > 1 and len(remaining) > 1:
-            _in_processes(plan, store, min(workers, len(remaining)), fork)
-        while remaining := execute(remaining, store):
-            time.sleep(POLL)
+        # Runs that take over settings come after those they take them from, which then are finished or have failed.
+        for takes_over in (False, True):
+            numbers = [i for i, run in enumerate(plan.runs) if (run.reference is not None) == takes_over]
+            if workers > 1 and len(numbers) > 1:
+                _in_processes(plan, store, min(workers, len(numbers)), fork, keep, followers, numbers)
+            remaining: Sequence[Run] = [plan.runs[i] for i in numbers]
+            while remaining := execute(remaining, store, keep=keep, followers=followers):
+                time.sleep(POLL)
 
 
 def progress(plan: StudyPlan, store: Store) -> tuple[int, int]:
@@ -90,24 +104,35 @@ class _watched:  # noqa: N801 - used as a `with` word
             self._tick(*self._watcher.look())
 
 
-def _in_processes(plan: StudyPlan, store: Store, workers: int, fork: str | None) -> None:
+def _in_processes(
+    plan: StudyPlan,
+    store: Store,
+    workers: int,
+    fork: str | None,
+    keep: Keep,
+    followers: Followers | None,
+    numbers: Sequence[int],
+) -> None:
     from joblib import Parallel, delayed, parallel_config
 
     document = plan.spec.model_dump_json()
     # Several shares per worker, so that one slow arm at the end does not leave the others idle.
-    count = min(4 * workers, len(plan.runs))
-    shares = [list(range(i, len(plan.runs), count)) for i in range(count)]
+    count = min(4 * workers, len(numbers))
+    shares = [list(numbers[i::count]) for i in range(count)]
     try:
         with parallel_config("loky", inner_max_num_threads=1):
-            Parallel(n_jobs=workers)(delayed(_share)(document, str(store.path), fork, share) for share in shares)
+            jobs = (delayed(_share)(document, str(store.path), fork, keep, followers, share) for share in shares)
+            Parallel(n_jobs=workers)(jobs)
     except BrokenProcessPool as error:
         log.warning("a worker process was killed; what is left is done in this one (%s)", error)
 
 
-def _share(document: str, path: str, fork: str | None, numbers: list[int]) -> None:
+def _share(
+    document: str, path: str, fork: str | None, keep: Keep, followers: Followers | None, numbers: list[int]
+) -> None:
     """One worker's share: plans the study again, for neither datasets nor sealed labels travel between processes."""
     plan, store = _planned(document, path, fork)
-    execute([plan.runs[i] for i in numbers], store)
+    execute([plan.runs[i] for i in numbers], store, keep=keep, followers=followers)
 
 
 @lru_cache(maxsize=1)

@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from querist.analysis.forecast import APART, ESTIMATED, Constants, Forecast, Measured, advise, forecast
-from querist.data.dataset import Dataset, datasets
-from querist.encoders.base import encoders
-from querist.errors import QueristError, UsageError
+from querist.errors import UsageError
+from querist.labels.book import Book
 from querist.labels.ledger import JsonlLedger
 from querist.learners.base import Learner, learners
 from querist.progress import tell
 from querist.registry import digest
 from querist.seeds import Seed
 from querist.session.outlook import LEAST, Standing, outlook, standings
+from querist.session.refit import at_rest
 from querist.session.setting import Setting
 from querist.studies.plan import StudyPlan
+from querist.studies.rebuilding import SETTING, setting_again
 from querist.studies.store import RunFolder, Store, write_json
 
 REVISION = 1
@@ -75,9 +76,10 @@ def kept_by_name(store: Store, name: str) -> list[Kept]:
         arm = names.get(digest({k: v for k, v in spec.items() if k not in ("pool", "seed", "fork")}))
         if arm is None or spec.get("fork") not in (None, name) or not (path.parent / "ledger.jsonl").exists():
             continue
-        key = digest([spec[part] for part in ("dataset", "features", "features_seed")])
+        key = digest([spec[part] for part in SETTING])
         if key not in settings:
-            settings[key] = _setting(spec, store, name)
+            advice = f"Give the file of the study, which says how to get it: --study {name}.toml."
+            settings[key] = setting_again(spec, store.cache, advice=advice)
         setting = settings[key]
         address = Seed(spec["entropy"]).child(setting.dataset.name, "pool", spec["pool"])
         learner = learners.build(spec["learner"], f"study {name}")
@@ -100,13 +102,15 @@ def measured_of(run: Kept, each: bool = False) -> list[tuple[int, Measured]]:
     Raises:
         UnmetNeedError: the learner of the run trains a backbone, or gives no probabilities.
     """
-    found = standings(JsonlLedger(run.folder.path / "ledger.jsonl"), run.setting.dataset.pool)
+    ledger = JsonlLedger(run.folder.path / "ledger.jsonl")
+    found, tuning = standings(ledger, run.setting.dataset.pool), Book.replay(ledger).tuning
     usable = [standing for standing in found if len(standing.labelled) >= LEAST and len(standing.candidates)]
     kept = measured_before(run)
     missing = [standing for standing in (usable if each else _last_two(usable)) if standing.checkpoint not in kept]
     for done, standing in enumerate(missing):
         tell("fitting heads again", done, len(missing))
-        kept[standing.checkpoint] = outlook(run.setting, run.learner, standing, run.address, run.seed)
+        learner = at_rest(run.learner, tuning, standing.checkpoint)
+        kept[standing.checkpoint] = outlook(run.setting, learner, standing, run.address, run.seed)
     if missing:
         tell("fitting heads again", len(missing), len(missing))
         checkpoints = {str(number): asdict(kept[number]) for number in sorted(kept)}
@@ -160,17 +164,3 @@ def _last_two(usable: Sequence[Standing]) -> list[Standing]:
     *earlier, last = usable
     before = [standing for standing in earlier if len(standing.labelled) <= len(last.labelled) - APART]
     return [*before[-1:], last]
-
-
-def _setting(spec: dict[str, Any], store: Store, study: str) -> Setting:
-    name = spec["dataset"]["name"]
-    advice = f"Give the file of the study, which says how to get it: --study {study}.toml."
-    try:
-        data: Dataset = datasets.build(name)
-        setting = Setting(data, encoders.build(spec["features"]), seed=spec["features_seed"], cache=store.cache)
-        same = setting.spec == {part: spec[part] for part in ("dataset", "features", "features_seed")}
-    except QueristError as error:
-        raise UsageError(f"study {study!r} cannot be built again from its name alone: {error} {advice}") from error
-    if not same:
-        raise UsageError(f"the dataset {name!r} or its features are not those of study {study!r} any more. {advice}")
-    return setting

@@ -1,7 +1,7 @@
 """From a study to its runs: everything checked before anything runs, and the identity of every single run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from querist.data.dataset import Dataset, datasets
 from querist.errors import StudyError
 from querist.labels.book import Book
-from querist.labels.oracle import require_labelled
+from querist.labels.noise import Noise, NoisyOracle
+from querist.labels.oracle import Oracle, require_labelled
 from querist.registry import digest
 from querist.seeds import Seed
 from querist.session.desk import Desk
 from querist.session.machine import COLD, foresee
+from querist.session.metrics import metrics_of
 from querist.studies.arms import Arm, build_arms
 from querist.studies.spec import StudySpec, collect
 
@@ -25,6 +27,7 @@ class Run:
     Attributes:
         first: checkpoint number of ``counts[0]``; above 0 only for one-shot arms.
         counts: training labels at each of its checkpoints.
+        noise: how often answers are wrong; None if never.
     """
 
     arm: Arm
@@ -35,16 +38,19 @@ class Run:
     first: int
     counts: tuple[int, ...]
     fork: str | None = None
+    noise: Noise | None = None
 
     @cached_property
     def spec(self) -> dict[str, Any]:
         """Everything a pick depends on. The number of rounds is not: a longer study continues a shorter one."""
         following = None if self.arm.one_shot else self.arm.following
         start = {"start": self.counts[0]} | ({"next": following} if following else {})
-        forked = {"fork": self.fork} if self.fork else {}
+        more: dict[str, Any] = {"fork": self.fork} if self.fork else {}
+        if self.noise is not None:
+            more["oracle"] = self.noise.identity(self.arm.setting.dataset.classes)
         return {
             **self.arm.spec, "budget": start, "validation": self.validation,
-            "entropy": self.entropy, "pool": self.pool, "seed": self.seed, **forked,
+            "entropy": self.entropy, "pool": self.pool, "seed": self.seed, **more,
         }  # fmt: skip
 
     @cached_property
@@ -56,6 +62,20 @@ class Run:
     def address(self) -> Seed:
         """Where its randomness comes from; the same for every arm, so arms are paired."""
         return Seed(self.entropy).child(self.arm.setting.dataset.name, "pool", self.pool)
+
+    @property
+    def reference(self) -> "Run | None":
+        """The run whose settings this one takes over: the same with training seed 0; None if it finds its own."""
+        return replace(self, seed=0) if self.seed and self.arm.learner.reuses else None
+
+    def oracle(self, truth: Oracle) -> Oracle:
+        """Return who answers this run: the one who knows, or an annotator who errs.
+
+        Errors have the pool in their address and neither arm nor training seed, so every arm of a pool hears the same.
+        """
+        if self.noise is None:
+            return truth
+        return NoisyOracle(truth, self.noise, self.arm.setting.dataset.classes, self.address.child("oracle"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +124,14 @@ def impossible(spec: StudySpec) -> list[str]:
 def _checked(spec: StudySpec, options: Mapping[str, Any]) -> tuple[list[Arm], list[str]]:
     found, mistakes = collect(("study.dataset", lambda: _dataset(spec)))
     arms, more = build_arms(spec, found[0] if found else None, options)
+    if found and spec.study.metric not in (known := metrics_of(found[0].c)):
+        more.append(
+            f"study.metric: {spec.study.metric!r} needs more than 5 classes, {found[0].name!r} has {found[0].c}; "
+            f"take one of {', '.join(known)}"
+        )
+    noise = spec.oracle.model
+    if found and noise is not None:
+        more += collect(("oracle", lambda: noise.confusion(found[0].classes)))[1]
     return arms, [*mistakes, *more, *_impossible(spec, arms)]
 
 
@@ -118,7 +146,7 @@ def _runs(spec: StudySpec, arm: Arm, pool: int, seed: int, fork: str | None) -> 
     return [
         Run(
             arm=arm, pool=pool, seed=seed, entropy=spec.study.seed, validation=spec.validation.size,
-            first=first, counts=counts, fork=fork,
+            first=first, counts=counts, fork=fork, noise=spec.oracle.model,
         )
         for first, counts in parts
     ]  # fmt: skip

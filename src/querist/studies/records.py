@@ -17,16 +17,24 @@ ROUNDS = (
     "metric", "value",
 )  # fmt: skip
 PICKS = ("arm", "pool", "seed", "round", "rank", "id", "key", "score", "propensity")
+TUNING = (
+    "arm", "pool", "seed", "checkpoint", "n_labels", "trials", "fits", "updates", "n_validation", "value", "reused",
+    "settings",
+)  # fmt: skip
 TELEMETRY = ("arm", "pool", "seed", "round", "step", "seconds", "peak_mb", "host", "pid")
 
 
 class Records(NamedTuple):
-    """The compared tables of a study, and the telemetry that is never compared."""
+    """The compared tables of a study, and the telemetry that is never compared.
+
+    ``tuning`` has one row per search for settings of a learner: what it cost, and as JSON what it found.
+    """
 
     rounds: pd.DataFrame
     picks: pd.DataFrame
     telemetry: pd.DataFrame
     arms: pd.DataFrame
+    tuning: pd.DataFrame
 
 
 def collect_records(plan: StudyPlan, store: Store) -> Records:
@@ -39,11 +47,13 @@ def collect_records(plan: StudyPlan, store: Store) -> Records:
     rounds: list[tuple[Any, ...]] = []
     picks: list[tuple[Any, ...]] = []
     telemetry: list[tuple[Any, ...]] = []
+    tuning: list[tuple[Any, ...]] = []
     for run in plan.runs:
         folder = store.run(run)
         book = store.book(run)
         rounds += _rounds(run.fork or plan.spec.study.name, run, book)
         picks += _picks(run, book)
+        tuning += _tuning(run, book)
         telemetry += _telemetry(run, folder.path / "telemetry.jsonl")
     arms = [
         (
@@ -58,6 +68,7 @@ def collect_records(plan: StudyPlan, store: Store) -> Records:
         pd.DataFrame(picks, columns=list(PICKS)).sort_values([*order, "round", "rank"], ignore_index=True),
         pd.DataFrame(telemetry, columns=list(TELEMETRY)),
         pd.DataFrame(arms, columns=["arm", "flags", "strategy", "learner", "initial", "features"]),
+        pd.DataFrame(tuning, columns=list(TUNING)).sort_values([*order, "checkpoint"], ignore_index=True),
     )
 
 
@@ -68,6 +79,16 @@ def _telemetry(run: Run, path: Path) -> Iterator[tuple[Any, ...]]:
         except ValueError:  # torn by a kill
             continue
         yield (run.arm.name, run.pool, run.seed, *(values.get(k) for k in TELEMETRY[3:]))
+
+
+def _tuning(run: Run, book: Book) -> Iterator[tuple[Any, ...]]:
+    for number, found in sorted(book.tuning.items()):
+        if number < len(run.counts):
+            yield (
+                run.arm.name, run.pool, run.seed, run.first + number, run.counts[number] + run.validation,
+                found.trials, found.fits, found.updates, found.validation, found.value, found.reused,
+                json.dumps(dict(found.settings), sort_keys=True),
+            )  # fmt: skip
 
 
 def _rounds(study: str, run: Run, book: Book) -> Iterator[tuple[Any, ...]]:

@@ -5,12 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from querist.errors import QueristError, StudyError, UnknownNameError, suggest
-from querist.session.metrics import METRICS
+from querist.errors import QueristError, SpecError, StudyError, UnknownNameError, suggest
+from querist.labels.noise import Noise
+from querist.session.metrics import METRICS, TOP5
 
 Component = str | dict[str, Any]
 Components = Annotated[list[Component], Field(min_length=1)]
@@ -48,8 +58,8 @@ class StudyTable(_Table):
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"unknown metric {metric!r}. {suggest(metric, METRICS)}")
+        if metric not in (*METRICS, TOP5):
+            raise ValueError(f"unknown metric {metric!r}. {suggest(metric, (*METRICS, TOP5))}")
         return metric
 
 
@@ -82,6 +92,47 @@ class ValidationTable(_Table):
     size: Annotated[int, Field(ge=0)] = 0
 
 
+class OracleTable(_Table):
+    """``[oracle]``: how often the simulated annotator errs; see `querist.labels.noise.Noise`."""
+
+    noise: Literal["none", "uniform", "class_conditional"] = "none"
+    rate: float | None = None
+    truth: bool = False
+    confused: dict[str, Any] = {}
+    matrix: list[list[float]] = []
+    initial: bool = True
+    validation: bool = True
+
+    @field_validator("confused")
+    @classmethod
+    def _of_classes(cls, confused: dict[str, Any]) -> dict[str, Any]:
+        for true, wrong in confused.items():
+            if isinstance(wrong, bool) or not isinstance(wrong, str | int):
+                raise ValueError(f"expected the name or number of the class that {true!r} is taken for, got {wrong!r}")
+        return confused
+
+    @model_validator(mode="after")
+    def _sound(self) -> "OracleTable":
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if self.noise == "none" and given:
+            raise ValueError(f'{", ".join(given)} without noise; expected noise = "uniform" or "class_conditional"')
+        try:
+            _ = self.model
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def model(self) -> Noise | None:
+        """The noise, None where answers are true."""
+        if self.noise == "none":
+            return None
+        return Noise(
+            kind=self.noise, rate=self.rate, truth=self.truth, confused=tuple(self.confused.items()),
+            matrix=tuple(map(tuple, self.matrix)), initial=self.initial, validation=self.validation,
+        )  # fmt: skip
+
+
 class GridTable(_Table):
     """``[grid]``: settings of ``[study]`` to vary; every combination is an arm."""
 
@@ -96,7 +147,16 @@ class StudySpec(_Table):
     study: StudyTable
     budget: BudgetTable
     validation: ValidationTable = ValidationTable()
+    oracle: OracleTable = OracleTable()
     grid: GridTable = GridTable()
+
+    @model_serializer(mode="wrap")
+    def _without_silence(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not asked for, so that a study without noise is what it was before there was noise."""
+        written = handler(self)
+        if self.oracle.model is None:
+            del written["oracle"]
+        return written
 
 
 class Draft(NamedTuple):

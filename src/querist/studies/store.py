@@ -22,7 +22,12 @@ SCHEMA = 1
 
 
 class RunFolder:
-    """One run on disk: ``spec.json``, ``ledger.jsonl``, ``telemetry.jsonl``, and ``error.json`` if it failed."""
+    """One run on disk: ``spec.json``, ``ledger.jsonl``, ``error.json`` if it failed.
+
+    Never compared: ``telemetry.jsonl`` and ``metrics.jsonl``.
+
+    ``models/round-003`` holds the model of a round where they are kept, ``fits/round-003`` what a fit keeps meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -12,6 +12,8 @@ import pandas as pd
 
 from querist.errors import LedgerError, StudyError
 from querist.files import write_bytes
+from querist.session.checkpoints import Keep
+from querist.studies.following import Followers, Pace, pace_of
 from querist.studies.launch import Tick, launch
 from querist.studies.plan import StudyPlan, impossible, plan_study
 from querist.studies.records import Records, collect_records
@@ -99,23 +101,52 @@ class Study:
         """Where its tables and its report are."""
         return self.store.study(self.name)
 
-    def run(self, *, workers: int = 1, tick: Tick | None = None) -> None:
+    def run(
+        self, *, workers: int = 1, tick: Tick | None = None, keep: Keep = "last", track: Sequence[str] = ()
+    ) -> None:
         """Run or continue every run that is not finished, then write the tables.
+
+        Args:
+            workers: number of processes.
+            tick: progress.
+            keep: which models stay beside a run, of learners whose fits take more than moments.
+            track: trackers that hear of every run as it goes on, by name; no part of the study.
 
         Raises:
             EditedStudyError: a stored arm has other settings now.
             StoreError: the store cannot be written; what was recorded stays valid.
+            UnknownNameError, MissingExtraError: a tracker that does not exist, or is not installed.
         """
+        followers = Followers(self.name, tuple(track))
+        followers.check()
         self.store.enter(self.plan, self.name)
         frozen = {id(arm.setting): arm.setting for arm in self.plan.arms if not arm.learner.trains_backbone}
         for setting in frozen.values():
             _ = setting.features.computed  # once, before workers ask for it
-        launch(self.plan, self.store, workers=workers, fork=self.fork, tick=tick)
+        launch(
+            self.plan,
+            self.store,
+            workers=workers,
+            fork=self.fork,
+            tick=tick,
+            keep=keep,
+            followers=followers.prepared(self.store),
+        )
         self.write_tables()
 
     def status(self) -> list[ArmStatus]:
         """Return how far each arm is, in the order of the study."""
         return [self._status(arm.name) for arm in self.plan.arms]
+
+    def paces(self) -> dict[str, Pace]:
+        """Return how fast nets were trained, for every arm that trained one; what a clock says, no result."""
+        folders = {
+            arm.name: [self.store.run(run) for run in self.plan.runs if run.arm.name == arm.name]
+            for arm in self.plan.arms
+            if arm.learner.trains_backbone
+        }
+        found = {arm: pace_of(runs) for arm, runs in folders.items()}
+        return {arm: pace for arm, pace in found.items() if pace is not None}
 
     @cached_property
     def missing(self) -> int:
@@ -127,10 +158,15 @@ class Study:
         return collect_records(self.plan, self.store)
 
     def write_tables(self) -> None:
-        """Write ``rounds.parquet``, ``picks.parquet`` and ``telemetry.parquet`` beside the study."""
+        """Write ``rounds.parquet``, ``picks.parquet`` and ``telemetry.parquet`` beside the study.
+
+        ``tuning.parquet`` is written too where the settings of a learner were searched.
+        """
         records = self.records()
         for name in ("rounds", "picks", "telemetry"):
             write_bytes(self.folder / f"{name}.parquet", _parquet(getattr(records, name)))
+        if len(records.tuning):
+            write_bytes(self.folder / "tuning.parquet", _parquet(records.tuning))
 
     def _status(self, arm: str) -> ArmStatus:
         runs = [run for run in self.plan.runs if run.arm.name == arm]
