@@ -1,4 +1,4 @@
-"""Images for nets: what is read and refused, how it is normalised, cropped and mirrored."""
+"""Images for nets: what is read and refused, and how it is normalised."""
 
 from dataclasses import replace
 
@@ -11,11 +11,7 @@ pytestmark = pytest.mark.deep
 from querist.data.memory import ArrayItems, from_arrays
 from querist.errors import DataError
 from querist.evidence.view import View
-from querist.nets.images import SAMPLE, Augmentation, normalisation, read_images
-from querist.nets.running import generator
-from querist.seeds import Seed
-
-CPU = torch.device("cpu")
+from querist.nets.images import SAMPLE, normalisation, read_images
 
 
 def pictures(n=40, shape=(9, 7), seed=0):
@@ -116,48 +112,3 @@ def test_constant_channels_are_not_divided_by_zero():
     found = normalisation(View(dataset(x), np.arange(2)), View(dataset(x), np.arange(2, 6)))
     assert (found.mean, found.std) == ((9.0,), (1.0,))
     assert not found(torch.from_numpy(x[:, None])).any()
-
-
-@pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize(
-    ("shape", "crop", "pad"), [((28, 28, 1), 0.125, 4), ((32, 36, 3), 0.125, 4), ((9, 7, 1), 0.3, 2)]
-)
-def test_crops_and_mirrors_equal_a_loop_over_images(shape, crop, pad, flip):
-    x = pictures(n=12, shape=shape)
-    rows = torch.tensor([3, 3, 0, 11, 7, 7, 7])
-    out = Augmentation(x, crop, flip, generator(Seed(1)), CPU)(rows).numpy()
-    draws = generator(Seed(1))
-    places = torch.randint(2 * pad + 1, (2, 7), generator=draws).numpy()
-    mirrored = (torch.rand(7, generator=draws).numpy() < 0.5) if flip else np.zeros(7, bool)
-    for i, row in enumerate(rows.tolist()):
-        padded = np.pad(x[row], ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-        top, left = places[:, i]
-        expected = padded[top : top + shape[0], left : left + shape[1]]
-        expected = expected[:, ::-1] if mirrored[i] else expected
-        assert np.array_equal(out[i].transpose(1, 2, 0), expected), i
-
-
-def test_T13_without_crop_and_flip_training_sees_the_images_themselves():
-    x = pictures(n=10, shape=(5, 5, 3))
-    rows = torch.arange(10)
-    out = Augmentation(x, 0.0, False, generator(Seed(0)), CPU)(rows)
-    assert np.array_equal(out.numpy(), x.transpose(0, 3, 1, 2))
-
-
-def test_without_flip_nothing_is_ever_mirrored_and_with_it_half_is():
-    ramp = np.broadcast_to(np.arange(0, 200, 10, dtype=np.uint8), (1, 20, 20))[..., None]
-    rows = torch.zeros(2_000, dtype=torch.int64)
-    for flip, share in ((False, 0.0), (True, 0.5)):
-        out = Augmentation(ramp, 0.0, flip, generator(Seed(0)), CPU)(rows)
-        falling = (out[:, 0, 0, 0] > out[:, 0, 0, -1]).double().mean().item()
-        assert falling == pytest.approx(share, abs=0.06)
-
-
-def test_every_place_is_equally_likely():
-    x = np.zeros((1, 8, 8, 1), np.uint8)
-    x[0, 4, 4] = 1
-    out = Augmentation(x, 0.125, False, generator(Seed(0)), CPU)(torch.zeros(9_000, dtype=torch.int64))[:, 0]
-    where = out.reshape(len(out), -1).argmax(dim=1)
-    found, counts = where.unique(return_counts=True)
-    assert sorted(found.tolist()) == sorted(8 * i + j for i in (3, 4, 5) for j in (3, 4, 5))
-    assert counts.min() > 800  # 1,000 expected, 7 standard deviations away

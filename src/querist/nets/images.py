@@ -1,4 +1,4 @@
-"""Items as images for a net: read and checked, normalised for scoring, and cropped and flipped for training."""
+"""Items as images for a net: read, checked and normalised."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -94,38 +94,3 @@ def normalisation(labelled: View, pool: View) -> Normalisation:
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     return Normalisation(tuple(mean.tolist()), tuple(np.where(std > 0.5, std, 1.0).tolist()))
-
-
-class Augmentation:
-    """The transform for training: random crops of reflected images, and random mirror images, for whole batches.
-
-    Images are kept as one padded uint8 tensor on the device of the net; all crops of all of them are one view of it,
-    and a batch is one gather from that view. Random numbers come from a generator on the CPU, so they are the same on
-    every device.
-
-    Args:
-        images: ``(n, h, w, channels)``.
-        crop: how far a crop may be off, as a share of the shorter side; 0 for none.
-        flip: whether half of the images are mirrored.
-        draws: source of randomness.
-        device: where the net is.
-    """
-
-    def __init__(self, images: Images, crop: float, flip: bool, draws: torch.Generator, device: torch.device) -> None:
-        height, width = images.shape[1:3]
-        # Half up: 28 gives 4 at a share of one eighth, the padding that is customary there.
-        pad = int(crop * min(height, width) + 0.5)
-        padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect") if pad else images
-        whole = torch.from_numpy(np.array(padded.transpose(0, 3, 1, 2), order="C")).to(device)
-        self._crops = whole.unfold(2, height, 1).unfold(3, width, 1)  # (n, channels, 2 pad + 1, 2 pad + 1, h, w)
-        self._places, self._flip, self._draws = 2 * pad + 1, flip, draws
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Return ``(b, channels, h, w)`` uint8 images of `rows` (b,), each cropped and mirrored on its own."""
-        device = self._crops.device
-        y, x = torch.randint(self._places, (2, len(rows)), generator=self._draws).to(device)
-        batch = self._crops[rows.to(device), :, y, x]
-        if self._flip:
-            mirrored = torch.rand(len(rows), generator=self._draws).to(device) < 0.5
-            batch = torch.where(mirrored.view(-1, 1, 1, 1), batch.flip(3), batch)
-        return batch
