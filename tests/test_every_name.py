@@ -20,6 +20,7 @@ from querist.learners.base import learners
 from querist.session.session import Session
 from querist.session.setting import Setting
 from querist.strategies.base import State, strategies
+from querist.strategies.guide import required
 from querist.testing.names import buildable
 
 REQUIRED = {
@@ -124,16 +125,23 @@ def test_presets_build_what_they_say(name):
             assert stored == value or getattr(getattr(stored, "card", None), "name", None) == value
 
 
-SETTINGS = {"sklearn": {"classifier": "GaussianNB"}, "scratch": {"updates": 60, "lr": 0.05, "flip": False}}
+QUICK = {"updates": 60, "lr": 0.05, "flip": False}
+SETTINGS = {
+    "sklearn": {"classifier": "GaussianNB"}, "scratch": QUICK, "warm": QUICK,
+    "finetune": QUICK | {"unit": True, "lr": 0.5, "backbone_lr": 0.05, "batch_norm": "train"},
+    "linear_aug": QUICK | {"updates": 200, "lr": 0.1, "crop": 0.0},
+}  # fmt: skip
 """What a learner cannot do without, or what keeps it fast."""
 
 
 @pytest.mark.parametrize("name", learners.names())
-def test_learner(name, setting):
-    if learners.card(name).component.trains_backbone:
+def test_learner(name, setting, tmp_path):
+    learner = {"name": name, **SETTINGS.get(name, {})}
+    if learners.card(name).component.trains_backbone is True:  # of a wrapper, it depends on what is wrapped
         pytest.importorskip("torch", reason=f"learner {name!r} needs the extra deep")
         setting = Setting(as_images(setting.dataset))
-    learner = {"name": name, **SETTINGS.get(name, {})}
+        if "init" in required(learners.card(name).component):
+            learner["init"] = pretrained_weights(tmp_path / "backbone.npz")["path"]
     session = run(setting, learner=learner, strategy="margin", initial="random", b=20)
     assert session.conclude()["accuracy"] > 0.5
 
@@ -165,7 +173,21 @@ def timm_weights(path):
     return {"model": "test_vit.r160_in1k", "weights": str(path), "size": 32, "device": "cpu"}
 
 
-WEIGHTS = {"backbone": backbone_weights, "timm": timm_weights}
+def pretrained_weights(path):
+    """Write a net as it is drawn, as if it had been trained on grey images of 8 x 8."""
+    torch = pytest.importorskip("torch", reason="needs the extra deep")
+    pytest.importorskip("lightning_fabric", reason="needs the extra deep")
+    from querist.nets.backbones import BackboneCard, write_backbone
+    from querist.nets.net import build_net
+
+    with torch.random.fork_rng(devices=[]):
+        net = build_net("small_cnn", (1, 8, 8), 2)
+    card = BackboneCard("small_cnn", (1, 8, 8), 96, (80.0,), (60.0,), "none", {})
+    write_backbone(path.with_suffix(""), net.backbone, card)
+    return {"path": str(path.with_suffix("")), "device": "cpu"}
+
+
+WEIGHTS = {"backbone": backbone_weights, "pretrained": pretrained_weights, "timm": timm_weights}
 """Encoders that read a file of weights, and what writes one and returns their settings."""
 
 
@@ -178,7 +200,8 @@ def test_encoder(name, setting, tmp_path):
         pytest.importorskip("torch", reason="needs the extra deep")
         settings = WEIGHTS[name](tmp_path / "weights.npz")
     images = np.rint(setting.dataset.items[np.arange(240)] * 255).astype(np.uint8).reshape(-1, 8, 8)
-    pictured = dataclasses.replace(setting.dataset, picture=images.__getitem__)
+    kept = {"items": ArrayItems(images)} if name in WEIGHTS else {}
+    pictured = dataclasses.replace(setting.dataset, picture=images.__getitem__, **kept)
     run(Setting(pictured, {"name": name, **settings}), strategy="typiclust", rounds=1)
 
 

@@ -1,5 +1,6 @@
 """The listing of strategies: what goes with a learner, what starts cold, and why the rest was left out."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -164,3 +165,14 @@ def test_every_need_can_be_asked_for(capsys):
         if kind.__module__.startswith("querist.evidence"):
             assert main(["strategies", "--need", kind.__name__, "--json"]) == 0
             capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["scratch", "warm", "finetune", "linear_aug"])
+def test_the_page_of_a_deep_learner_explains_every_setting(name, capsys):
+    """Those it has from its recipe as well: nobody should have to read the source for them."""
+    assert main(["learners", name]) == 0
+    text = capsys.readouterr().out
+    own, _, listed_settings = text.partition("settings\n")
+    for field in dataclasses.fields(learners.card(name).component):
+        meaning = re.search(rf"^  {field.name}: .*(\n'.*|\n=.*)*\n      \S", listed_settings, re.MULTILINE)
+        assert meaning or re.search(rf"^    {field.name}: ", own, re.MULTILINE), field.name

@@ -12,7 +12,7 @@ from querist.evidence.needs import Draws, Features, Gradients, Logits, Probs
 from querist.evidence.provider import Fit, Offer
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import Learner, learners
-from querist.learners.committee import Committee, member_job, resample
+from querist.learners.committee import Committee, resample
 from querist.learners.knn import KNN
 from querist.learners.linear import Linear
 from querist.seeds import Seed
@@ -113,11 +113,12 @@ def test_R7_more_members_change_none_of_the_earlier_ones():
 
 
 def test_R7_members_have_resamples_and_seeds_of_their_own():
-    jobs = [member_job(job(), j) for j in range(5)]
+    committee = Committee(members=5)
+    jobs = [committee.member_job(job(), j) for j in range(5)]
     assert len({tuple(j.labelled.ids) for j in jobs}) == 5
     assert len({j.seed for j in jobs}) == 5
     assert all(j.seed != job().seed for j in jobs)
-    assert [member_job(job(DATA.pool[40:47]), j).seed for j in range(5)] == [j.seed for j in jobs]
+    assert [committee.member_job(job(DATA.pool[40:47]), j).seed for j in range(5)] == [j.seed for j in jobs]
     for j in jobs:
         assert j.labelled.labels.tolist() == (j.labelled.ids % 4).tolist()
         np.testing.assert_array_equal(j.labelled[Features()], fake_view(DATA, j.labelled.ids)[Features()])
@@ -125,10 +126,11 @@ def test_R7_members_have_resamples_and_seeds_of_their_own():
 
 
 def test_a_member_is_the_base_fitted_on_its_resample():
-    model = Committee(base=Linear(C=3.0), members=4).fit(job())
+    committee = Committee(base=Linear(C=3.0), members=4)
+    model = committee.fit(job())
     view = fake_view(DATA, DATA.test)
     for j, p in enumerate(model.provide(Draws(k=4), view)):
-        alone = Linear(C=3.0).fit(member_job(job(), j)).provide(Probs(), view)
+        alone = Linear(C=3.0).fit(committee.member_job(job(), j)).provide(Probs(), view)
         np.testing.assert_array_equal(p, alone.astype(np.float32))
 
 
@@ -138,7 +140,7 @@ def test_all_members_of_all_jobs_go_to_the_base_in_one_call():
     jobs = [job(seed=0), job(DATA.pool[5:9], seed=1)]
     models = committee.fit_many(jobs)
     assert [len(call) for call in base.calls] == [6]
-    assert [j.seed for j in base.calls[0]] == [member_job(one, j).seed for one in jobs for j in range(3)]
+    assert [j.seed for j in base.calls[0]] == [committee.member_job(one, j).seed for one in jobs for j in range(3)]
     for one, model in zip(jobs, models, strict=True):
         np.testing.assert_array_equal(draws(model, 3), draws(committee.fit(one), 3))
 

@@ -1,5 +1,6 @@
 """The deep learner: the contract, fresh weights, one pass for everything, and draws that are functions of all rows."""
 
+import dataclasses
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,12 +11,13 @@ import pytest
 from querist.data.memory import ArrayItems, from_arrays
 from querist.errors import DataError, MissingExtraError, SpecError, UnknownNameError, UnmetNeedError
 from querist.evidence.needs import Draws, Embeddings, Gradients, Head, Logits, Probs
-from querist.evidence.provider import Fit, Offer
+from querist.evidence.provider import Offer
 from querist.evidence.view import View
 from querist.kernels.inner import softmax
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import learners
 from querist.learners.scratch import Scratch
+from querist.nets.recipe import Recipe
 from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.session import Session
@@ -26,54 +28,28 @@ from querist.testing.fakes import NEEDS, fake_dataset
 TINY = {"updates": 30, "batch": 16, "lr": 0.05, "crop": 0.0, "flip": False}
 
 
-@pytest.fixture
-def deep():
-    """Skip where torch is not installed."""
-    pytest.importorskip("torch", reason="needs the extra deep")
-    pytest.importorskip("lightning_fabric", reason="needs the extra deep")
-
-
-def pictured(data):
-    """The same dataset with its items as grey images."""
-    x = np.asarray(data.items[np.arange(len(data.items))])
-    return replace(data, items=ArrayItems(np.clip(128 + 18 * x, 0, 255).astype(np.uint8)))
-
-
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
 class TestScratch(LearnerContract):
-    shape = (10, 10)
+    shape = (8, 8)
 
     @staticmethod
     def make():
         return Scratch(dropout=0.2, **TINY)
 
+    @pytest.fixture(autouse=True)
+    def _pictures(self, pictured):
+        self.pictured = pictured
+
     def dataset(self, c=5):
-        return pictured(super().dataset(c))
+        return self.pictured(super().dataset(c))
 
 
 @pytest.fixture(scope="module")
-def data():
-    """Grey images of three classes, labels poisoned."""
-    return pictured(fake_dataset(n=150, c=3, shape=(10, 10), poisoned=True))
-
-
-def job(data, ids, seed=0, **more):
-    labelled = View(data, ids, labels=ids % data.c)
-    return Fit(labelled, View(data, np.setdiff1d(data.pool, ids)), Seed(seed), **more)
-
-
-@pytest.fixture(scope="module")
-def model(data):
+def model(data, job):
     """A model of thirty labels, with dropout."""
     pytest.importorskip("torch", reason="needs the extra deep")
     return Scratch(dropout=0.5, **TINY).fit(job(data, data.pool[:30]))
-
-
-def weights(model):
-    from querist.nets.running import fingerprint
-
-    return fingerprint(model.net)
 
 
 # ----------------------------------------------------------------------------------------------------- without torch
@@ -90,7 +66,7 @@ def test_is_configured_described_and_listed_without_torch():
     assert not {"torch", "timm", "torchvision", "lightning_fabric"} & set(loaded)
 
 
-def test_without_torch_a_fit_says_what_to_install(data, monkeypatch):
+def test_without_torch_a_fit_says_what_to_install(data, monkeypatch, job):
     monkeypatch.setattr("querist.extras.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"learner 'scratch' needs the extra 'deep': pip install"):
         Scratch().fit(job(data, data.pool[:5]))
@@ -100,8 +76,8 @@ def test_every_setting_is_in_the_description():
     described = describe(learners.build({"name": "scratch", "epochs": 3, "net": "resnet18_cifar"}))
     assert described["net"] == "resnet18_cifar"
     assert described["epochs"] == 3.0
-    recipe = {"updates", "batch", "lr", "momentum", "weight_decay", "warmup", "label_smoothing", "crop", "flip"}
-    assert {"name", "epochs", "net", "dropout", "device"} | recipe == set(described)
+    recipe = {field.name for field in dataclasses.fields(Recipe)}
+    assert {"name", "net", "dropout", "draws", "device", "devices"} | recipe == set(described)
     assert learners.card("scratch").component.trains_backbone
 
 
@@ -140,7 +116,7 @@ def test_bald_on_a_net_without_dropout_is_refused_before_training(data):
 
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
-def test_T2_T3_nothing_of_an_earlier_model_is_left(data):
+def test_T2_T3_T11_nothing_of_an_earlier_model_is_left(data, job, weights):
     """Neither a weight, nor a batch statistic, nor the head: with and without an earlier model, the same bits."""
     learner = Scratch(**TINY)
     cold = learner.fit(job(data, data.pool[:20]))
@@ -153,7 +129,7 @@ def test_T2_T3_nothing_of_an_earlier_model_is_left(data):
 
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
-def test_training_starts_from_a_fresh_net_of_the_seed(data, monkeypatch):
+def test_T10_training_starts_from_a_fresh_net_of_the_seed(data, monkeypatch, job):
     """What the loop is given equals a net built on the spot: parameters, statistics and all."""
     import torch
 
@@ -162,21 +138,27 @@ def test_training_starts_from_a_fresh_net_of_the_seed(data, monkeypatch):
     from querist.nets.training import Trainer
 
     started = []
-    monkeypatch.setattr(Trainer, "fit", lambda self, net, *rest: started.append(fingerprint(net)))
+
+    def fit(self, net, *rest, **more):
+        started.append(fingerprint(net))
+        return trained(self, net, *rest, **more)
+
+    trained = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", fit)
     learner = Scratch(**TINY)
     for seed in (0, 0, 1):
         learner.fit(job(data, data.pool[:20], seed=seed))
     fresh = []
     for seed in (0, 0, 1):
         with reproducible(Seed(seed).child("weights"), torch.device("cpu")):
-            fresh.append(fingerprint(build_net("small_cnn", (1, 10, 10), 3)))
+            fresh.append(fingerprint(build_net("small_cnn", (1, 8, 8), 3)))
     assert started == fresh
     assert started[0] == started[1] != started[2]
 
 
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
-def test_validation_rows_play_no_part(data):
+def test_validation_rows_play_no_part(data, job, weights):
     learner, held = Scratch(**TINY), data.pool[40:60]
     alone = learner.fit(job(data, data.pool[:20]))
     beside = learner.fit(job(data, data.pool[:20], validation=View(data, held, labels=held % 3)))
@@ -194,7 +176,7 @@ def test_validation_rows_play_no_part(data):
     ],
     ids=str,
 )  # fmt: skip
-def test_C18_every_setting_changes_the_weights(data, setting):
+def test_C18_every_setting_changes_the_weights(data, setting, job, weights):
     assert weights(Scratch(**{**TINY, **setting}).fit(job(data, data.pool[:20]))) != weights(
         Scratch(**TINY).fit(job(data, data.pool[:20]))
     )
@@ -202,7 +184,7 @@ def test_C18_every_setting_changes_the_weights(data, setting):
 
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
-def test_what_is_no_image_or_changes_is_refused(data):
+def test_what_is_no_image_or_changes_is_refused(data, job):
     vectors = fake_dataset(n=60, c=3)
     with pytest.raises(DataError, match="Expected images as uint8 arrays"):
         Scratch(**TINY).fit(job(vectors, vectors.pool[:9]))
@@ -225,7 +207,7 @@ def test_what_is_no_image_or_changes_is_refused(data):
 
 
 @pytest.mark.deep
-def test_Q1_Q3_scoring_changes_neither_parameters_nor_statistics(data, model):
+def test_Q1_Q3_scoring_changes_neither_parameters_nor_statistics(data, model, weights):
     before = weights(model)
     view = View(data, data.pool)
     first = [model.provide(need, view) for need in (Probs(), Embeddings(), Draws(k=5))]
@@ -332,34 +314,8 @@ def test_Q7_a_draw_is_one_function_of_all_rows(data, model, coherent):
 
 
 @pytest.mark.deep
-def test_a_draw_is_a_pass_of_the_net_under_one_mask(data, model):
-    """The twin: dropout of torch with its mask replaced, in evaluation mode."""
-    import torch
-
-    view = View(data, data.pool)
-    e = torch.from_numpy(model.provide(Embeddings(), view).copy())
-    for j, draw in enumerate(model.provide(Draws(k=4), view)):
-        dropped = e * torch.from_numpy(model.mask(j)) / 0.5
-        with torch.no_grad():
-            expected = model.net.head(dropped).softmax(dim=1).numpy()
-        np.testing.assert_allclose(draw, expected, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.deep
 @pytest.mark.usefixtures("deep")
-def test_masks_keep_the_share_they_should_and_differ(data, model):
-    masks = np.stack([model.mask(j) for j in range(400)])
-    assert masks.mean() == pytest.approx(0.5, abs=0.015)  # six standard deviations of 38,400 draws
-    assert len(np.unique(masks, axis=0)) == 400
-    draws = np.stack(model.provide(Draws(k=30), View(data, data.pool)))
-    assert draws.std(axis=0).max() > 0.01
-    light = Scratch(dropout=0.1, **TINY).fit(job(data, data.pool[:20]))
-    assert np.stack([light.mask(j) for j in range(400)]).mean() == pytest.approx(0.9, abs=0.01)
-
-
-@pytest.mark.deep
-@pytest.mark.usefixtures("deep")
-def test_a_model_without_dropout_refuses_draws(data):
+def test_a_model_without_dropout_refuses_draws(data, job):
     model = Scratch(**TINY).fit(job(data, data.pool[:20]))
     with pytest.raises(UnmetNeedError, match=r"set dropout=0\.5"):
         model.provide(Draws(k=4), View(data, data.pool))
@@ -371,8 +327,8 @@ def test_a_model_without_dropout_refuses_draws(data):
 @pytest.mark.deep
 @pytest.mark.usefixtures("deep")
 @pytest.mark.parametrize("strategy", ["margin", "badge", "k_center_greedy", "bald", "batch_bald"])
-def test_strategies_run_on_it_and_pick_the_same_again(strategy):
-    x = fake_dataset(n=90, c=3, shape=(10, 10))
+def test_strategies_run_on_it_and_pick_the_same_again(strategy, pictured):
+    x = fake_dataset(n=90, c=3, shape=(8, 8))
     data = pictured(x)
     picks = []
     for _ in range(2):

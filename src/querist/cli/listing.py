@@ -219,15 +219,35 @@ def _flowing(doc: str, width: int) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _inherited(component: Any) -> dict[str, str]:
+    """Return what settings mean that a component has from its bases and does not explain itself."""
+    own, *bases = [_attributes(kind) for kind in inspect.getmro(component)] if inspect.isclass(component) else [{}]
+    found: dict[str, str] = {}
+    for meanings in bases:
+        found = {**meanings, **found}
+    return {name: text for name, text in found.items() if name not in own}
+
+
+def _attributes(kind: type) -> dict[str, str]:
+    """Return the entries of the section on attributes of a class's own docstring."""
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in entries}
+
+
 def _explain(card: Card[Any]) -> None:
     out.print(f"[bold]{card.name}[/]" + (f"  (also: {', '.join(card.aliases)})" if card.aliases else ""))
     out.print(_flowing(inspect.getdoc(card.component) or "", out.width), markup=False, highlight=False)
     presets = {name: str(dict(given)) if given else "the settings above" for name, given in card.presets.items()}
+    meanings = _inherited(card.component)
     for title, pairs in (("settings", settings_of(card.component)), ("presets", presets)):
         if pairs:
             out.print(f"\n[bold]{title}[/]")
             for name, text in pairs.items():
                 out.print(f"  {name}: {text}", markup=False, highlight=False)
+                if title == "settings" and name in meanings:
+                    meaning = textwrap.indent(_flowing(meanings[name], out.width - 6), " " * 6)
+                    out.print(meaning, markup=False, highlight=False)
     is_strategy = getattr(card.component, "registry", None) is strategies
     for title, text in (
         ("family", card.component.family if is_strategy else ""),  # pyright: ignore[reportFunctionMemberAccess]

@@ -1,6 +1,7 @@
 """Votes of the nearest labelled rows."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from querist.kernels.inner import scores
 from querist.learners.base import register
 from querist.learners.frozen import FrozenLearner, ProbsModel
 
-BLOCK = 4096
-"""Rows compared with the labelled ones at a time."""
+ENTRIES = 1 << 24
+"""Similarities of rows and labelled rows that are held at a time."""
 TIE = 1e-3
 """Share of a vote that similarity can add: it decides between equal votes and nothing else, for k below 1,000."""
 
@@ -29,6 +30,7 @@ class KNN(FrozenLearner):
         k: number of voters.
     """
 
+    seeded: ClassVar[bool] = False
     k: int = 5
 
     def __post_init__(self) -> None:
@@ -50,9 +52,8 @@ class KNNModel(ProbsModel):
 
     def probs(self, x_n_d: Array) -> Array:
         """Return ``(n, c)`` float64 shares of the votes; 0 for classes without one."""
-        return np.concatenate(
-            [self._block(x_n_d[i : i + BLOCK]) for i in range(0, len(x_n_d), BLOCK)] or [self._none()]
-        )
+        step = max(1, ENTRIES // len(self.x))
+        return np.concatenate([self._block(x_n_d[i : i + step]) for i in range(0, len(x_n_d), step)] or [self._none()])
 
     def _none(self) -> Array:
         return np.empty((0, self.c))

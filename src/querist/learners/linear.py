@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from querist.arrays import Array, Ids, Labels
+from querist.arrays import Array, Bools, Ids, Labels
 from querist.errors import SpecError, UnmetNeedError
 from querist.evidence.needs import Factors, Features, Gradients, Head, Logits, Need, Probs
 from querist.evidence.provider import Fit, Model, Offer
@@ -43,6 +43,7 @@ class Linear(FrozenLearner):
     """
 
     provides: ClassVar[tuple[type[Need[Any]], ...]] = (Probs, Logits, Gradients, Head)
+    seeded: ClassVar[bool] = False
     C: float = 20.0
     components: int | None = None
 
@@ -125,10 +126,7 @@ class LinearModel(ProbsModel):
         largest logit of its row, which has the same softmax.
         """
         seen = np.isfinite(self.head.intercept)
-        z = scores(x_n_d, self.head.coef[seen]) + self.head.intercept[seen]
-        logits = np.repeat(z.max(axis=1, keepdims=True) - UNSEEN, self.c, axis=1)
-        logits[:, seen] = z
-        return logits
+        return among_all(scores(x_n_d, self.head.coef[seen]) + self.head.intercept[seen], seen)
 
     def gradients(self, view: View) -> Factors:
         """Return the factors of the loss gradient with respect to the coefficients.
@@ -147,3 +145,10 @@ class LinearModel(ProbsModel):
             label[known] = self.labels[np.searchsorted(self.ids, view.ids[known])]
         residual[np.arange(len(x)), label] -= 1.0
         return Factors(residual, x)
+
+
+def among_all(z_n_s: Array, seen_c: Bools) -> Array:
+    """Return the logits of the classes that had labels among those of all ``(n, c)``, the others `UNSEEN` below."""
+    logits = np.repeat(z_n_s.max(axis=1, keepdims=True) - UNSEEN, len(seen_c), axis=1)
+    logits[:, seen_c] = z_n_s
+    return logits

@@ -1,6 +1,7 @@
 """Nearest class mean."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Prototype(FrozenLearner):
         temperature: smaller is surer; it changes probabilities, never the predicted class.
     """
 
+    seeded: ClassVar[bool] = False
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
