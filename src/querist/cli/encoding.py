@@ -5,6 +5,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,14 +20,17 @@ from querist.arrays import Array, require_finite
 from querist.cli.background import in_background
 from querist.cli.output import bars, emit, err
 from querist.cli.picks import reasons_in_words, write_set_aside
-from querist.cli.sources import ENCODED, StoreFolder, is_of_images, open_source, store_for
+from querist.cli.sources import ENCODED, UNDECLARED, StoreFolder, is_of_images, open_source, store_for
 from querist.data.dataset import Dataset
 from querist.data.manifest import SPLITS
 from querist.encoders.base import Encoder, encoders
 from querist.encoders.default import default_encoder
 from querist.encoders.pixels import Pixels
+from querist.encoders.spread import Spread
+from querist.encoders.zero_shot import ZeroShot
 from querist.errors import UsageError
 from querist.evidence.cache import open_cache
+from querist.evidence.features import encode_here
 from querist.evidence.needs import Features
 from querist.files import AtomicFile, atomic_write, write_bytes
 from querist.kernels.hubness import Hubness
@@ -54,15 +59,28 @@ def encode(
             "--encoder",
             "-e",
             help="Name or composition: 'handcrafted', \"backbone(path='net.npz', size=96)\", "
-            "\"timm(model='resnet18.a1_in1k')\"; auto takes the best that can be had, and says if it is not the best.",
+            "\"timm(model='resnet18.a1_in1k')\", \"transformers(model='facebook/dinov2-small')\", "
+            "\"pretrained(path='FOLDER')\"; auto takes the best that can be had, and says if it is not the best. "
+            "\"zero_shot(classes=['cat', 'dog'])\" writes probabilities of named classes, without a label.",
         ),
     ] = AUTO,
     output: Annotated[Path, typer.Option("--out", "-o", help="File of the features; must end in .npy.")] = Path(
         "features.npy"
     ),
     precision: Annotated[
-        Literal["float16", "float32"], typer.Option(help="How features are written; half precision is plenty.")
-    ] = "float16",
+        Literal["float16", "float32"] | None,
+        typer.Option(
+            help="How features are written; half precision is plenty, and the default but for probabilities.",
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share the images: one per graphics card. Without cards they share the cores, which "
+            "pays where images are slow to read, for one process uses all cores, too."
+        ),
+    ] = 1,
     store: StoreFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -79,7 +97,7 @@ def encode(
     with bars() as shown:
         meter = Meter(shown)
         with listening(meter):
-            document = in_background(lambda: _carry_out(source, encoder, output, precision, store))
+            document = in_background(lambda: _carry_out(source, encoder, output, precision, devices, store))
     seconds = time.perf_counter() - start
     document |= {"encoded": meter.rows, "per_second": meter.per_second, "seconds": round(seconds, 3)}
     if document["notice"]:
@@ -122,11 +140,16 @@ class Meter:
         return round(self.rows / self.seconds, 1) if self.rows and self.seconds else None
 
 
-def _carry_out(source: str, name: str, output: Path, precision: str, store: Path | None) -> dict[str, Any]:
+def _carry_out(
+    source: str, name: str, output: Path, precision: str | None, devices: int, store: Path | None
+) -> dict[str, Any]:
+    opener = partial(open_source, source, store=store)
+    encoding = encode_here if devices == 1 else Spread(opener, devices)
     with workers(os.cpu_count() or 1):
-        data = open_source(source, store=store)
+        data = opener()
         encoder, notice = _chosen(name, data)
-        setting = Setting(data, encoder, cache=open_cache(store_for(source, store) / "cache"))
+        precision = precision or ("float32" if isinstance(encoder, ZeroShot) else "float16")
+        setting = Setting(data, encoder, cache=open_cache(store_for(source, store) / "cache"), encoding=encoding)
         x_N_d = setting.features[Features(frame="all", normalise=False)]
         hubs = pool_hubness(setting)
     spec = setting.spec
@@ -156,7 +179,10 @@ def _carry_out(source: str, name: str, output: Path, precision: str, store: Path
 def _chosen(name: str, data: Dataset) -> tuple[Encoder, str | None]:
     """The encoder, and what a person must know about it."""
     if name != AUTO:
-        return encoders.build(name), None
+        encoder: Any = encoders.build(name)
+        if isinstance(encoder, ZeroShot) and not encoder.classes and data.classes != UNDECLARED:
+            encoder = replace(encoder, classes=data.classes)
+        return encoder, None
     return default_encoder() if is_of_images(data) else (Pixels(), None)
 
 

@@ -16,6 +16,7 @@ from querist.cli import (
     gallery,
     importing,
     listing,
+    pool,
     pretraining,
     replaying,
     selecting,
@@ -53,6 +54,7 @@ app.command("select")(selecting.select)
 app.command("encode")(encoding.encode)
 app.command("pretrain")(pretraining.pretrain)
 app.command("import-backbone")(importing.import_backbone)
+app.add_typer(pool.app, name="pool")
 app.command("gallery")(gallery.gallery)
 app.command("forecast")(forecasting.forecast)
 app.command("evaluate")(evaluating.evaluate)

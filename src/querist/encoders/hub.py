@@ -1,5 +1,6 @@
-"""Files of the Hugging Face hub: from the local cache, or downloaded, or a quick answer why neither can be had."""
+"""Files of the Hugging Face hub and of torch's: from the local cache, or downloaded, or a quick answer why not."""
 
+import re
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
@@ -11,13 +12,21 @@ PATIENCE = 5.0
 """Seconds to wait for the hub's first answer. The hub's own client tries for minutes before it gives up."""
 
 
-def hub_file(repository: str, filename: str, what: str) -> Path:
+NAME_IT = "name the file in the setting 'weights'"
+"""What to do with a file of weights that was downloaded elsewhere."""
+
+HASHED = re.compile(r"-([0-9a-f]{8,})\.[a-z]+$")
+"""How torch's hub marks a file with the beginning of its digest."""
+
+
+def hub_file(repository: str, filename: str, what: str, instead: str = NAME_IT) -> Path:
     """Return a file of the hub, downloaded unless the hub's local cache has it.
 
     Args:
         repository: such as ``timm/resnet18.a1_in1k``.
         filename: inside it.
         what: who wants it, for the error message.
+        instead: what to do with a file that was downloaded elsewhere.
 
     Raises:
         DataError: it is neither in the cache nor to be had; names three ways out.
@@ -25,10 +34,54 @@ def hub_file(repository: str, filename: str, what: str) -> Path:
     found = find_on_hub(repository, filename)
     if isinstance(found, Path):
         return found
+    where = f"{filename} from https://huggingface.co/{repository}"
+    raise DataError(f"{what}: the weights {repository} cannot be had: {found}. {_ways_out(where, instead)}")
+
+
+def torch_file(url: str, what: str) -> Path:
+    """Return a file of torch's hub, downloaded unless torch's local cache has it.
+
+    Args:
+        url: as torchvision knows it; its name ends in the beginning of the SHA-256 digest of the content.
+        what: who wants it, for the error message.
+
+    Raises:
+        DataError: it is neither in the cache nor to be had; names three ways out.
+    """
+    import torch
+
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if file.is_file():
+        return file
+    host = "/".join(url.split("/")[:3])
+    problem = f"{host} does not answer ({reason})" if (reason := unreachable(host)) else ""
+    if not problem:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), hash_digits(url), progress=False)
+            return file
+        except (OSError, RuntimeError) as error:  # torch raises the latter if the content is not what its name says
+            problem = (str(error) or type(error).__name__).splitlines()[0]
     raise DataError(
-        f"{what}: the weights {repository} cannot be had: {found}. Three ways out: connect to the internet once, they "
-        f"are kept for later; download {filename} from https://huggingface.co/{repository} elsewhere and name the file "
-        "in the setting 'weights'; or use an encoder without a download, 'handcrafted' or 'backbone'."
+        f"{what}: the weights {file.name} cannot be had: they are not in torch's cache, {file.parent}, and {problem}. "
+        + _ways_out(url, NAME_IT)
+    )
+
+
+def hash_digits(url: str) -> str | None:
+    """Return the first digits of the SHA-256 digest of a file of torch's hub, which its name ends in.
+
+    >>> hash_digits("https://download.pytorch.org/models/resnet50-0676ba61.pth")
+    '0676ba61'
+    """
+    found = HASHED.search(url)
+    return found and found.group(1)
+
+
+def _ways_out(where: str, instead: str) -> str:
+    return (
+        f"Three ways out: connect to the internet once, they are kept for later; download {where} elsewhere and "
+        f"{instead}; or use an encoder without a download, 'handcrafted' or 'backbone'."
     )
 
 

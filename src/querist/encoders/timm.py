@@ -1,6 +1,5 @@
 """Any image model of timm as a frozen encoder, with its own preprocessing."""
 
-import pickle
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,10 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from querist import extras
-from querist.arrays import Array
 from querist.encoders.base import Encoder, FittedEncoder, register
 from querist.encoders.hub import hub_file
-from querist.encoders.inference import encode_images
+from querist.encoders.inference import fitted_net
 from querist.errors import DataError, SpecError, UnknownNameError
 from querist.evidence.view import View
 from querist.files import file_digest, require_file
@@ -80,12 +78,13 @@ class Timm(Encoder):
         file = self._file()
         from timm.data.transforms_factory import create_transform
 
-        from querist.nets.running import make_fabric
-
         net = _loaded(self.model, file, self._architecture())
-        device = make_fabric(self.device).device
-        transform = create_transform(**self._input(), is_training=False)
-        return FittedTimm(net=net.to(device), transform=transform, size=self._side(), batch=self.batch, device=device)
+        transform: Any = create_transform(**self._input(), is_training=False)
+
+        def prepare(image: npt.NDArray[np.uint8]) -> Any:
+            return transform(Image.fromarray(image))
+
+        return fitted_net(net, prepare, batch=self.batch, device=self.device)
 
     def _config(self) -> Any:
         """Return what timm knows about the weights of the model."""
@@ -130,45 +129,12 @@ class Timm(Encoder):
         return {"num_classes": 0} | ({"img_size": self._side()} if self.size and fixed else {})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FittedTimm(FittedEncoder):
-    """`Timm` with its network, in evaluation mode."""
-
-    net: Any
-    transform: Any
-    size: int
-    batch: int
-    device: Any
-
-    def encode(self, view: View) -> Array:
-        """Return ``(n, d)`` float32 pooled features, row i depending on image i alone.
-
-        Raises:
-            DataError: the items are no images.
-        """
-        import torch
-
-        with torch.inference_mode():
-            width = self.net(torch.zeros(1, 3, self.size, self.size, device=self.device)).shape[1]
-
-        def prepare(image: npt.NDArray[np.uint8]) -> Any:
-            return self.transform(Image.fromarray(image))
-
-        def forward(images: Any) -> Any:
-            return self.net(images.to(self.device))
-
-        return encode_images(view, batch=self.batch, width=width, prepare=prepare, forward=forward)
-
-
 def _loaded(model: str, file: Path, architecture: dict[str, Any]) -> Any:
-    """Return the network with the weights of a file, in evaluation mode."""
+    """Return the network with the weights of a file."""
     import timm
     import torch
-    from safetensors import SafetensorError
 
-    # What torch's reader of pickles raises on other bytes is not documented: these are what it was seen to raise.
-    damage = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, OSError, EOFError,
-              pickle.UnpicklingError, SafetensorError)  # fmt: skip
+    from querist.nets.foreign import DAMAGE, first_line
 
     def make(pretrained: bool) -> Any:
         overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if pretrained else None
@@ -178,8 +144,8 @@ def _loaded(model: str, file: Path, architecture: dict[str, Any]) -> Any:
 
     try:
         net = make(pretrained=True)
-    except damage as error:
-        _refuse(model, file, (str(error) or type(error).__name__).splitlines()[0])
+    except DAMAGE as error:
+        _refuse(model, file, first_line(error))
     # A file without a tensor leaves it as it was drawn, and timm does not mind: the classifier is always missing.
     drawn = dict(make(pretrained=False).named_parameters())
     absent = [
@@ -188,7 +154,7 @@ def _loaded(model: str, file: Path, architecture: dict[str, Any]) -> Any:
     ]  # fmt: skip
     if absent:
         _refuse(model, file, f"{len(absent)} of {len(drawn)} tensors are missing, such as {absent[0]}")
-    return net.eval().requires_grad_(False)
+    return net
 
 
 def _refuse(model: str, file: Path, problem: str) -> NoReturn:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from querist.arrays import Array, require_finite
+from querist.arrays import Array, Ids, require_finite
 from querist.data.dataset import Dataset
 from querist.errors import DataError
 from querist.evidence.cache import Cache, MemoryCache
@@ -42,8 +42,19 @@ class Fittable(Protocol):
         ...
 
 
+Encoding: TypeAlias = Callable[[Dataset, Fittable, Seed, int], Iterator[Array]]
+"""Yields the features of all rows from some row on, in blocks of `CHUNK` rows; it says where they are computed."""
+
+
+def encode_here(dataset: Dataset, encoder: Fittable, seed: Seed, start: int) -> Iterator[Array]:
+    """Encode in this process."""
+    fitted = encoder.fit(View(dataset, dataset.pool), seed)
+    for part in View(dataset, np.arange(start, len(dataset.manifest))).stream(CHUNK):
+        yield fitted.encode(part)
+
+
 def compute_features(
-    dataset: Dataset, encoder: Fittable, seed: Seed, cache: Cache | None = None
+    dataset: Dataset, encoder: Fittable, seed: Seed, cache: Cache | None = None, encoding: Encoding = encode_here
 ) -> dict[Features, Array]:
     """Return the features of all items by need, for `View` and the sources of evidence.
 
@@ -61,6 +72,7 @@ def compute_features(
         encoder: a component of the registry of encoders, or anything with the same methods.
         seed: randomness of the encoder.
         cache: where to keep the matrices; None keeps them in memory.
+        encoding: where to compute them, no part of results; see `querist.encoders.spread` for several devices.
 
     Raises:
         DataError: the encoder gave values that are not finite (names the ids), or rows of another number or kind.
@@ -72,12 +84,12 @@ def compute_features(
     name = str(identity["name"])
 
     def raw_blocks(start: int) -> Iterator[Array]:
-        fitted = encoder.fit(View(dataset, dataset.pool), seed)
         done = start
         tell("encoding", done, total)
-        for part in View(dataset, np.arange(start, total)).stream(CHUNK):
-            yield _encoded(fitted, part, name, np.dtype(encoder.storage))
-            done += len(part)
+        for block in encoding(dataset, encoder, seed, start):
+            ids = np.arange(done, min(done + CHUNK, total))
+            yield _kept(block, ids, name, np.dtype(encoder.storage))
+            done += len(ids)
             tell("encoding", done, total)
 
     def unit_blocks(start: int) -> Iterator[Array]:
@@ -135,20 +147,19 @@ def _needs(encoder: str) -> tuple[Features, ...]:
     )
 
 
-def _encoded(fitted: Fitted, part: View, name: str, dtype: np.dtype[Any]) -> Array:
-    """Return checked features of some rows as they are to be kept."""
-    encoded = fitted.encode(part)
-    if encoded.dtype != np.float32 or encoded.ndim != 2 or len(encoded) != len(part):
+def _kept(encoded: Array, ids: Ids, name: str, dtype: np.dtype[Any]) -> Array:
+    """Return the features of some rows, checked, as they are to be kept."""
+    if encoded.dtype != np.float32 or encoded.ndim != 2 or len(encoded) != len(ids):
         raise DataError(
-            f"encoder {name}: expected float32 features of shape ({len(part)}, d), got {encoded.dtype} of shape "
+            f"encoder {name}: expected float32 features of shape ({len(ids)}, d), got {encoded.dtype} of shape "
             f"{encoded.shape}."
         )
-    require_finite(encoded, f"features of encoder {name}", part.ids)
+    require_finite(encoded, f"features of encoder {name}", ids)
     if dtype == encoded.dtype:
         return encoded
     with np.errstate(over="ignore"):
         kept = encoded.astype(dtype)
-    require_finite(kept, f"features of encoder {name}, kept as {dtype}", part.ids)
+    require_finite(kept, f"features of encoder {name}, kept as {dtype}", ids)
     return kept
 
 
