@@ -24,7 +24,7 @@ NAMES = ("deep_cluster", "rotation", "scan", "vae")
 SMALL = {
     "deep_cluster": {"net": "small_cnn", "clusters": 4},
     "rotation": {"net": "small_cnn"},
-    "scan": {"neighbours": 3, "label_batch": 12, "threshold": 0.3, "self_labelling": 0.5, "lr": 0.01},
+    "scan": {"neighbours": 3, "label_batch": 12, "threshold": 0.3, "self_labelling": 0.3, "lr": 0.01},
     "vae": {"net": "small_cnn", "latent": 4},
 }
 KEPT = {"deep_cluster": "deep_cluster", "rotation": "rotation_loss", "scan": "scan_probs", "vae": "vae_loss"}

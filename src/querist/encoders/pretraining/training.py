@@ -113,7 +113,7 @@ def pretrain(
     made = Pretrainer(method, fabric, look).fit(task, pool, root, folder / STATE, digest(about))
     task.cpu()
     write_checkpoint(folder / TASK, dict(task.state_dict()), {"kind": "pre-training", **about})
-    write_bytes(folder / HISTORY, json.dumps(made.history, indent=1).encode())
+    write_bytes(folder / HISTORY, json.dumps(made.history, indent=1, sort_keys=True).encode())
     write_backbone(folder / START, first_weights, card._replace(method="none", about={"dataset": images, "seed": seed}))
     traces |= made.traces
     write_rankings(folder, traces, dataset)

@@ -1,0 +1,57 @@
+"""Tasks whose inputs are images varied as in the training of learners, and passes over all clean images in order."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from querist.nets.augmentation import Variation, stream
+from querist.nets.augmenting import Augmenting
+from querist.nets.scoring import BLOCK, LARGE_BLOCK
+from querist.nets.tasks.base import Load, Start, Task
+from querist.progress import tell
+
+
+class VariedTask(Task):
+    """A task that crops, mirrors and varies images before a net sees them.
+
+    Args:
+        start: what it begins with.
+    """
+
+    def __init__(self, start: Start) -> None:
+        super().__init__(start)
+        channels, height, width = start.shape
+        self._shape = (height, width, channels)
+        self._variations: dict[tuple[Augmenting, torch.device], Variation] = {}
+
+    def vary(self, rows: Tensor, load: Load, augmenting: Augmenting, draws: torch.Generator) -> Tensor:
+        """Return the images of `rows` (b,), each varied on its own, normalised, on the device."""
+        images = load(rows)
+        key = (augmenting, images.device)
+        if key not in self._variations:
+            self._variations[key] = Variation(augmenting, self._shape, images.device, self.normalise.mean)
+        whole = images.permute(0, 2, 3, 1).contiguous()
+        return self.normalise(self._variations[key](whole, torch.arange(len(rows)), stream(draws, len(rows))))
+
+
+def in_order(task: Task, load: Load, measure: Callable[[Tensor], Tensor], what: str) -> Tensor:
+    """Return what is measured on every clean, normalised image of a pool in order, ``(n, t)`` float64 on the CPU.
+
+    Every block has the same number of images, the last one filled up by repeating its own, so a row has the same bits
+    in any pool and whatever the batches of the training were.
+
+    Args:
+        task: of whose pool; in evaluation mode.
+        load: the images.
+        measure: normalised images ``(b, channels, h, w)`` to rows ``(b, t)``.
+        what: what progress is called.
+    """
+    size = BLOCK.get(next(task.parameters()).device.type, LARGE_BLOCK)
+    out: list[Tensor] = []
+    for start in range(0, task.n, size):
+        count = min(size, task.n - start)
+        images = load(start + torch.arange(size) % count)
+        out.append(measure(task.normalise(images))[:count].double().cpu())
+        tell(what, start + count, task.n)
+    return torch.cat(out)
