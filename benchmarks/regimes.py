@@ -18,6 +18,7 @@ from querist.evidence.needs import Probs
 from querist.evidence.provider import Fit
 from querist.kernels.threads import single_threaded_blas
 from querist.learners.base import learners
+from querist.learners.frozen import FrozenLearner
 from querist.progress import recording
 from querist.seeds import Seed
 from querist.session.setting import Setting
@@ -69,8 +70,8 @@ def main() -> None:
         _ = setting.features if features != "pixels" else None  # encoded before the clock starts
         labelled = setting.view(bought, truth[bought])
         pool, test = setting.view(np.setdiff1d(data.pool, bought)), setting.view(data.test)
-        if not learner.trains_backbone:
-            _ = labelled[learner.features]  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(learner, FrozenLearner):
+            _ = labelled[learner.features]
         epochs: list[dict[str, Any]] = []
         with single_threaded_blas(), recording(lambda event, values, seen=epochs: seen.append({event: dict(values)})):
             start = time.perf_counter()

@@ -1,6 +1,5 @@
 """One fit on two processes of the CPU: the same weights as on one, and errors, kills and states as on one."""
 
-import pickle
 import subprocess
 import sys
 import time
@@ -170,23 +169,6 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def test_errors_of_a_process_are_raised_as_they_were(tmp_path):
-    class Ended:
-        def __init__(self, end):
-            self.end = end
-
-        def poll(self):
-            return self.end
-
-    (tmp_path / "stderr-0").write_text("a long story\nMemoryError: no more")
-    (tmp_path / "stderr-1").write_text("")
-    with pytest.raises(FitError, match=r"(?s)process 0 of 2 ended with 3; the last it said:.*MemoryError: no more"):
-        ranks._raise_error([Ended(3), Ended(0)], tmp_path)
-    (tmp_path / "error-1").write_bytes(pickle.dumps(SpecError("the loss is nan")))
-    with pytest.raises(SpecError, match="the loss is nan"):
-        ranks._raise_error([Ended(0), Ended(1)], tmp_path)
 
 
 def test_what_cannot_be_shared_is_refused_before_anything_starts():

@@ -7,7 +7,7 @@ pytest.importorskip("lightning_fabric", reason="needs the extra deep")
 pytestmark = pytest.mark.deep
 
 from querist.errors import SpecError
-from querist.nets.running import fingerprint, generator, make_fabric, reproducible
+from querist.nets.running import fingerprint, generator, make_device, make_fabric, reproducible
 from querist.seeds import Seed
 from querist.testing.spy import global_rng_untouched
 
@@ -56,6 +56,8 @@ def test_auto_is_the_graphics_card_if_there_is_one():
     there = torch.cuda.is_available()
     assert make_fabric("auto").device.type == ("cuda" if there else "cpu")
     assert make_fabric("cpu").device.type == "cpu"
+    for device in ("auto", "cpu"):
+        assert make_device(device) == make_fabric(device).device, "a model that was kept comes back to where it was"
     if not there:
         with pytest.raises(SpecError, match=r"device 'cuda' was asked for, but torch .* finds none here. Use 'auto'"):
             make_fabric("cuda")

@@ -238,6 +238,7 @@ def test_paths_of_a_dataset_are_relative_to_the_study(tmp_path, monkeypatch):
             ["random", {"name": "typiclust", "preset": "paper"}],
         ),
         ("study.initial={ strategy = 'random', size = 3 }", "study.initial", {"strategy": "random", "size": 3}),
+        ("study.learner.k=2", "study.learner", {"name": "nearest", "k": 2}),
         ("validation.size=7", "validation.size", 7),
         ("budget.rounds=1", "budget.rounds", 1),
     ],

@@ -59,7 +59,9 @@ class DeepLearner(Recipe, Learner):
         draws: what a draw of the model is: ``dropout`` one mask of its dropout for all rows, ``laplace`` a head drawn
             from the Laplace approximation whose prior is the weight decay, ``views`` an augmented view of every row.
         device: ``auto`` (the first CUDA card if there is one), ``cpu`` or ``cuda``.
-        devices: how many of them train one net; scoring is on the first.
+        devices: how many of them train one net, each a share of every batch, and score what takes one of them long.
+            Gradients are added up in another order, so weights differ in their last bits from those of one device, and
+            the number is part of what a run is; what a given net scores has the same bits on any number of CPUs.
     """
 
     trains_backbone: ClassVar[bool] = True
@@ -72,7 +74,7 @@ class DeepLearner(Recipe, Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_within("dropout", self.dropout, 0, 1, below=True)
-        require_within("devices", self.devices, 1, self.batch)
+        require_within("devices", self.devices, 1, self.batch, "each has a share of every batch")
         if self.draws == "laplace" and not self.weight_decay:
             raise SpecError("draws = 'laplace' takes its prior from the weight decay: set weight_decay above 0.")
         if self.draws == "views" and not (self.crop or self.flip or self.cutout or self.policy != "none"):
@@ -128,6 +130,10 @@ class DeepLearner(Recipe, Learner):
 
         return Examples(read_images(view), view.labels)
 
+    def examples(self, job: Fit) -> "Examples":
+        """Return what the net is trained on: by default the labelled images."""
+        return self.read(job.labelled)
+
     def normalisation(self, job: Fit) -> "Normalisation":
         """Return how images become inputs: by default by the statistics of the pool."""
         from querist.nets.images import normalisation
@@ -157,11 +163,14 @@ class DeepLearner(Recipe, Learner):
         require(f"learner {name!r}", "deep", "torch", "lightning_fabric", "safetensors")
         from querist.nets import ranks
         from querist.nets.blueprint import assemble
+        from querist.nets.processes import require_importable
         from querist.nets.running import make_fabric, reproducible
 
         if not len(job.labelled):
             raise DataError(f"learner {name!r} needs at least one label, got none. Label a first batch.")
-        train = self.read(job.labelled)
+        if self.devices > 1:
+            require_importable(self)  # scoring sends it to processes, long after this
+        train = self.examples(job)
         held = None if job.validation is None else self.read(job.validation)
         height, width, channels = train.images.shape[1:]
         plan = self.plan((channels, height, width), job.labelled.c)

@@ -1,7 +1,8 @@
 """A trained image net as a model: one pass for everything, draws of three kinds, files that give the same bits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,10 +21,13 @@ from querist.learners.head_model import HeadModel
 from querist.seeds import Seed
 
 if TYPE_CHECKING:
+    import torch
+
     from querist.learners.deep import DeepLearner
     from querist.nets.blueprint import Blueprint
     from querist.nets.images import Normalisation
     from querist.nets.net import Net
+    from querist.nets.sharing import Make, Score
 
 T = TypeVar("T")
 
@@ -86,12 +90,8 @@ class DeepModel(HeadModel):
         The last view is remembered for as long as somebody else holds it.
         """
         if view not in self._seen:
-            from querist.nets.running import reproducible
-            from querist.nets.scoring import embed
-
             self._seen.clear()
-            with reproducible(self.seed, self.net.head.weight.device):
-                self._seen[view] = readonly(embed(self.net, self.normalise, view))
+            self._seen[view] = readonly(self._shared(view))
         return self._seen[view]
 
     def draws(self, view: View, k: int) -> Sequence[Array]:
@@ -99,25 +99,54 @@ class DeepModel(HeadModel):
 
         Draw j is a function of the model and of j; more of them change none of the earlier ones.
         """
+        from querist.nets.draws import has_dropout
+
+        match self.learner.draws:
+            case "laplace":
+                x = self.embeddings(view)
+                return [self._probs(scores(x, w[:, :-1]) + w[:, -1]) for w in map(self.weights, range(k))]
+            case "dropout" if not has_dropout(self.net.backbone):  # before the head alone, no further pass is needed
+                return self._passes(view, k, self.embeddings(view))
+            case _ if self.learner.devices == 1:
+                return self._passes(view, k)
+            case _:
+                return list(self._shared(view, k))
+
+    def score(self, view: View, k: int | None = None) -> Array:
+        """Return ``(n, d)`` embeddings, or ``(k, n, c)`` draws, by passes in this process."""
+        if k is not None:
+            return np.stack(self._passes(view, k))
         from querist.nets.running import reproducible
+        from querist.nets.scoring import embed
 
         with reproducible(self.seed, self.net.head.weight.device):
-            match self.learner.draws:
-                case "laplace":
-                    x = self.embeddings(view)
-                    logits = (scores(x, w[:, :-1]) + w[:, -1] for w in map(self.weights, range(k)))
-                case "views":
-                    from querist.nets.views import view_embeddings
+            return embed(self.net, self.normalise, view)
 
-                    varied = view_embeddings(self.net, self.normalise, view, self.learner, self.seed, k)
-                    logits = map(self.logits, varied)
-                case "dropout":
-                    from querist.nets.draws import dropout_draws, has_dropout
+    def _passes(self, view: View, k: int, x_n_d: Array | None = None) -> list[Array]:
+        from querist.nets.draws import dropout_draws
+        from querist.nets.running import reproducible
+        from querist.nets.views import view_embeddings
 
-                    # Before the head alone, no further pass is needed.
-                    x = None if has_dropout(self.net.backbone) else self.embeddings(view)
-                    logits = dropout_draws(self.net, self.normalise, view, self.seed, k, x)
-            return [softmax(z).astype(np.float32) for z in logits]
+        with reproducible(self.seed, self.net.head.weight.device):
+            if self.learner.draws == "views":
+                varied = view_embeddings(self.net, self.normalise, view, self.learner, self.seed, k)
+                return [self._probs(self.logits(x)) for x in varied]
+            return [self._probs(z) for z in dropout_draws(self.net, self.normalise, view, self.seed, k, x_n_d)]
+
+    @staticmethod
+    def _probs(logits: Array) -> Array:
+        return softmax(logits).astype(np.float32)
+
+    def _shared(self, view: View, k: int | None = None) -> Array:
+        """Return ``score(view, k)``, computed by all devices if there are several and it is much."""
+        from querist.nets.sharing import shared
+
+        def send(room: Path) -> "Make":
+            save_model(replace(self, posterior=None, dynamics=None), room / KIND, {"name": self.learner.card.name})
+            # In each process it is alone, and read before it is put where it computes.
+            return partial(_scorer, replace(self.learner, device="cpu", devices=1), room / KIND, k)
+
+        return shared(partial(self.score, k=k), view, self.learner.devices, self.net.head.weight.device, send)
 
     def weights(self, j: int) -> Array:
         """Return the weights of the head in draw j by the Laplace approximation, ``(c, d + 1)``, intercepts last."""
@@ -125,6 +154,13 @@ class DeepModel(HeadModel):
             raise UnmetNeedError("this model was trained without draws = 'laplace', so it has no such draws.")
         noise = self.seed.child("laplace", j).generator().standard_normal(self.posterior.mean.shape)
         return self.posterior.at(noise)
+
+
+def _scorer(learner: "DeepLearner", folder: Path, k: int | None, device: "torch.device") -> "Score":
+    """Return the `score` of a model that another process has written."""
+    model = load_model(folder, learner)
+    model.net.to(device)
+    return partial(model.score, k=k)
 
 
 def save_model(model: DeepModel, folder: Path, learner: dict[str, object]) -> None:
@@ -166,7 +202,7 @@ def load_model(folder: Path, learner: "DeepLearner") -> DeepModel:
     from querist.nets.blueprint import Blueprint, assemble
     from querist.nets.checkpoints import fill, read_checkpoint
     from querist.nets.images import Normalisation
-    from querist.nets.running import make_fabric, reproducible
+    from querist.nets.running import make_device, reproducible
 
     weights, card = read_checkpoint(folder, KIND)
     name, own = card["learner"].get("name"), learner.card.name
@@ -175,7 +211,7 @@ def load_model(folder: Path, learner: "DeepLearner") -> DeepModel:
     settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["plan"].items()}
     plan = Blueprint(**settings)
     seed = Seed(card["seed"][0], tuple(card["seed"][1:]))
-    device = make_fabric(learner.device).device
+    device = make_device(learner.device)
     with reproducible(seed, device):
         net = assemble(plan)
     parts = {name.removeprefix(PART): v.numpy() for name, v in weights.items() if name.startswith(PART)}

@@ -1,39 +1,35 @@
 """One fit on several devices: a process for each, every batch shared between them, the weights back in the caller's."""
 
 import copy
-import json
-import os
 import pickle
-import queue
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import Tensor
+from torch._C._distributed_c10d import FileStore  # pyright: ignore[reportMissingModuleSource]
 
-from querist.errors import FitError, SpecError
+from querist.errors import FitError
+from querist.nets.checkpoints import fill
 from querist.nets.dynamics import Examples
 from querist.nets.net import Net
-from querist.nets.rank import ERROR, RESULT, Job, put_examples
+from querist.nets.processes import require_devices, require_importable, run
+from querist.nets.rank import Say
 from querist.nets.run import Trained
+from querist.nets.running import quiet, reproducible
+from querist.nets.synchronised import synchronised
 from querist.nets.training import Trainer
-from querist.progress import record, tell
+from querist.progress import listening, recording
 from querist.seeds import Seed
 
-POLL = 0.05
-"""Seconds between two looks at whether all processes are alive."""
-
-GRACE = 5.0
-"""Seconds that the others have to say what went wrong after one process has failed."""
+RESULT, STORE = "result", "store"
+"""Files in the room of a fit."""
 
 
 def fit(
@@ -92,7 +88,7 @@ def fit(
             room=room,
             precision=trainer.fabric.strategy.precision.precision,
         )
-        _run(pickle.dumps(job), devices, trainer.fabric.device.type, room)
+        run(job, devices, trainer.fabric.device.type)
         # Written by a process of ours into a folder that nobody else can open.
         weights, trained = pickle.loads((room / RESULT).read_bytes())
     net.to(trainer.fabric.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -101,115 +97,60 @@ def fit(
     return trained
 
 
-def require_devices(device: torch.device, devices: int) -> None:
-    """Raise `SpecError` unless there are so many; of a CPU there always are."""
-    if devices < 1 or (device.type == "cuda" and devices > torch.cuda.device_count()):
-        there = torch.cuda.device_count() if device.type == "cuda" else "any number"
-        raise SpecError(f"Expected devices to be at least 1 and as many as there are ({there}), got {devices}.")
+class Job(NamedTuple):
+    """A fit."""
+
+    trainer: Trainer
+    """Without a fabric."""
+    build: Callable[[], Net]
+    """Makes the net, with any weights."""
+    weights: Mapping[str, Tensor]
+    """Those it starts from, on the CPU."""
+    frozen: frozenset[str]
+    """Parameters that ask for no gradient."""
+    seed: Seed
+    folder: Path | None
+    """Of the state of the fit."""
+    room: Path
+    """Of arrays, results and errors, for the time of the fit."""
+    precision: Any
+
+    def work(self, rank: int, devices: int, kind: Literal["cpu", "cuda"], say: Say) -> None:
+        """Train, and leave weights and record in the room if this is the first process."""
+        # Processes find one another through a file: a port could be taken by the time it is used.
+        store = FileStore(str(self.room / STORE), devices)
+        backend = "nccl" if kind == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=devices)
+        with quiet():
+            here = LightningEnvironment()
+            fabric = Fabric(accelerator=kind, devices=devices, strategy="ddp", precision=self.precision, plugins=[here])
+            fabric.launch()
+        self.trainer.fabric = fabric
+        train, held = (get_examples(self.room, name) for name in ("train", "validation"))
+        if train is None:
+            raise FitError(f"the examples of a fit on {devices} devices are gone from {self.room}.")
+        with reproducible(self.seed, fabric.device), listening(partial(say, "tell")), recording(partial(say, "record")):
+            net = cast("Net", synchronised(self.build(), fabric.device))
+            fill(net, self.weights, "the process that started the fit")
+            for name, parameter in net.named_parameters():
+                parameter.requires_grad_(name not in self.frozen)
+            trained = self.trainer.fit(net, train, self.seed, validation=held, folder=self.folder)
+        if rank == 0:
+            weights = {name: value.cpu() for name, value in net.state_dict().items()}
+            (self.room / RESULT).write_bytes(pickle.dumps((weights, trained)))
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
-def require_importable(*parts: object) -> None:
-    """Raise `SpecError` if another process could not import the class of an object, or not take it."""
-    for part in parts:
-        kind = type(part)
-        if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
-            raise SpecError(
-                f"{kind.__qualname__} is defined in {kind.__module__!r}, which other processes do not import: move it "
-                "to the top of a module of its own, or set devices = 1."
-            )
-        if isinstance(part, nn.Module) and is_parametrized(part):
-            raise SpecError(
-                f"{kind.__qualname__} has a parametrisation, such as weight normalisation, and cannot be sent to other "
-                "processes: give `build`, which makes it there, or set devices = 1."
-            )
+def put_examples(room: Path, name: str, examples: Examples) -> None:
+    """Write images and labels for all processes to share."""
+    for title, array in zip(("images", "labels"), examples, strict=True):
+        np.save(room / f"{name}-{title}.npy", array, allow_pickle=False)
 
 
-def _run(job: bytes, devices: int, kind: str, room: Path) -> None:
-    """Start the processes, pass on the news of the first, and wait for all."""
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for rank in range(devices):
-            command = [sys.executable, "-m", "querist.nets.rank", str(rank), str(devices), kind]
-            with (room / f"stderr-{rank}").open("wb") as errors:
-                started = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment(rank)
-                )
-            processes.append(started)
-        for process in processes:
-            # The pipe stays open: it closes when this process ends, and then the other one does.
-            with suppress(OSError):  # it has ended already, which is seen below
-                pipe = process.stdin
-                if pipe is not None:
-                    pipe.write(len(job).to_bytes(8, "little") + job)
-                    pipe.flush()
-        news: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        hearing = threading.Thread(target=_hear, args=(processes[0], news), daemon=True)
-        hearing.start()
-        _wait(processes, news, room)
-        hearing.join()
-        _pass_on(news)
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):
-                        pipe.close()
-
-
-def _environment(rank: int) -> dict[str, str]:
-    own = {"LOCAL_RANK": str(rank), "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
-    if sys.platform == "linux":
-        # All processes are on this machine, whose own name need not resolve.
-        own["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
-    return {**os.environ, **own}
-
-
-def _hear(process: "subprocess.Popen[bytes]", news: "queue.SimpleQueue[list[Any]]") -> None:
-    for line in process.stdout or ():
-        news.put(json.loads(line))
-
-
-def _pass_on(news: "queue.SimpleQueue[list[Any]]") -> None:
-    """Tell, in this thread, what the first process told."""
-    with suppress(queue.Empty):
-        while True:
-            match news.get_nowait():
-                case ["tell", what, done, total]:
-                    tell(what, done, total)
-                case ["record", event, values]:
-                    record(event, **values)
-                case other:
-                    raise FitError(f"the first process of a fit said {other!r}, which nobody understands.")
-
-
-def _wait(processes: "list[subprocess.Popen[bytes]]", news: "queue.SimpleQueue[list[Any]]", room: Path) -> None:
-    """Return when all processes are done; raise as soon as one has failed."""
-    while True:
-        ends = [process.poll() for process in processes]
-        if any(ends):
-            _raise_error(processes, room)
-        _pass_on(news)
-        if all(end == 0 for end in ends):
-            return
-        time.sleep(POLL)
-
-
-def _raise_error(processes: "list[subprocess.Popen[bytes]]", room: Path) -> NoReturn:
-    """Raise the error a process has written, or say what is known of its end."""
-    late = time.monotonic() + GRACE
-    while time.monotonic() < late and any(process.poll() is None for process in processes):
-        if any(room.glob(f"{ERROR}-*")):
-            break
-        time.sleep(POLL)
-    for path in sorted(room.glob(f"{ERROR}-*")):
-        raise pickle.loads(path.read_bytes())
-    told: list[str] = []
-    for rank, process in enumerate(processes):
-        if end := process.poll():
-            how = f"was killed by signal {-end}" if end < 0 else f"ended with {end}"
-            last = (room / f"stderr-{rank}").read_text(errors="replace").strip().splitlines()[-20:]
-            told.append("\n".join([f"process {rank} of {len(processes)} {how}; the last it said:", *last]))
-    raise FitError("a fit on several devices failed, for " + "\n".join(told))
+def get_examples(room: Path, name: str) -> Examples | None:
+    """Return them; the memory of images is that of the file, once for all processes."""
+    if not (room / f"{name}-labels.npy").exists():
+        return None
+    images = np.load(room / f"{name}-images.npy", mmap_mode="r", allow_pickle=False)
+    return Examples(images, np.load(room / f"{name}-labels.npy", allow_pickle=False))

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from querist.data.memory import content_digest
@@ -14,10 +13,13 @@ from querist.errors import SpecError
 from querist.registry import digest
 from querist.seeds import Seed
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def make_fabric(device: str = "auto", precision: str = "mixed") -> Fabric:
+def make_fabric(device: str = "auto", precision: str = "mixed") -> "Fabric":
     """Return the runner of one device: the first graphics card if there is one and `device` is ``auto``.
 
     Training is in mixed precision (bfloat16, or float16 on cards that lack it) on a CUDA device unless `precision` is
@@ -28,8 +30,20 @@ def make_fabric(device: str = "auto", precision: str = "mixed") -> Fabric:
         SpecError: there is no such device here.
     """
     accelerator, plugin = place(device, precision)
+    from lightning_fabric import Fabric  # takes longer to import than torch, and only training needs it
+
     with quiet():
         return Fabric(accelerator=accelerator, devices=1, precision=plugin)
+
+
+def make_device(device: str = "auto") -> torch.device:
+    """Return the device that `make_fabric` would run on, for what trains nothing.
+
+    Raises:
+        SpecError: there is no such device here.
+    """
+    accelerator, _ = place(device, "float32")
+    return torch.device(accelerator, 0) if accelerator == "cuda" else torch.device(accelerator)
 
 
 def place(device: str, precision: str) -> tuple[str, Literal["32-true", "bf16-mixed", "16-mixed"]]:

@@ -39,7 +39,7 @@ def batches(normalise: Callable[[Tensor], Tensor], view: View, device: torch.dev
     Every batch has the same number of images, the last one filled up with black: a library picks its algorithm, and
     with it the last bits, by the size of the batch. So a row has the same bits alone, in another order, or streamed.
     """
-    size = BLOCK.get(device.type, LARGE_BLOCK)
+    size = block_size(device)
     done, chunk = 0, size
     while done < len(view):
         images = read_images(view.take(np.arange(done, min(done + chunk, len(view)))))
@@ -51,6 +51,11 @@ def batches(normalise: Callable[[Tensor], Tensor], view: View, device: torch.dev
         done += len(images)
         chunk = size * max(1, CHUNK_BYTES // (size * images[0].nbytes))
         tell("scoring", done, len(view))
+
+
+def block_size(device: torch.device) -> int:
+    """Return how many images a batch has on a device."""
+    return BLOCK.get(device.type, LARGE_BLOCK)
 
 
 def rows(x: Tensor, count: int) -> Array:

@@ -263,6 +263,8 @@ def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 ALTERNATIVES = ("str", "dict[str,any]")
+NAMED = ("dataset", "learner")
+"""Keys of single components: where the file has a name, a setting from the command line makes a table of it."""
 
 
 def _rooted_spec(spec: StudySpec, folder: Path | None) -> StudySpec:
@@ -324,6 +326,8 @@ def _split(text: str) -> Iterator[str]:
 
 def _assign(document: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
+        if key in NAMED and isinstance(name := document.get(key), str) and "(" not in name:
+            document[key] = {"name": name}
         document = document.setdefault(key, {})
         if not isinstance(document, dict):
             raise StudyError("--set", [f"{'.'.join(keys)}: {key!r} is a value, not a table"])
