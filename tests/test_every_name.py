@@ -130,6 +130,8 @@ SETTINGS = {
     "sklearn": {"classifier": "GaussianNB"}, "scratch": QUICK, "warm": QUICK,
     "finetune": QUICK | {"unit": True, "lr": 0.5, "backbone_lr": 0.05, "batch_norm": "train"},
     "linear_aug": QUICK | {"updates": 200, "lr": 0.1, "crop": 0.0},
+    "deep_propagation": QUICK,
+    "finetune_propagation": QUICK | {"unit": True, "lr": 0.5, "backbone_lr": 0.05, "batch_norm": "train"},
 }  # fmt: skip
 """What a learner cannot do without, or what keeps it fast."""
 

@@ -32,6 +32,19 @@ def test_labels_align_with_rows():
         View(DATA, np.array([3, 8, 21]), labels=np.array([0, 2]))
 
 
+def test_supposed_labels_stay_with_their_rows_and_change_neither_view():
+    known, other = (
+        View(DATA, np.array([3, 8, 21]), features=FEATURES, labels=np.array([0, 2, 1])),
+        View(DATA, np.array([5, 1])),
+    )
+    both = known.supposing(other, np.array([2, 0]))
+    assert both.ids.tolist() == [1, 3, 5, 8, 21]
+    assert both.labels.tolist() == [0, 0, 2, 2, 1]
+    assert np.array_equal(both[Features()], MATRIX[both.ids])
+    assert not other.is_labelled
+    assert known.labels.tolist() == [0, 2, 1]
+
+
 def test_items_and_features_are_those_of_the_rows():
     ids = np.array([3, 8, 21])
     view = View(DATA, ids, features=FEATURES)

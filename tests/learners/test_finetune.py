@@ -23,6 +23,7 @@ from querist.testing.fakes import fake_dataset
 pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("deep")]
 
 TINY = {"updates": 30, "batch": 16, "lr": 0.05, "crop": 0.0, "flip": False}
+PRECISE = {"precise_bn": True}
 
 
 class Pictures(LearnerContract):
@@ -119,11 +120,12 @@ def value_of(name):
 
 def test_few_labels_leave_the_batch_statistics_alone(backbone, data, job, monkeypatch):
     nets = begun(monkeypatch)
-    for batch, settings in ((2, {}), (16, {}), (16, {"batch_norm": "train"})):
+    for batch, settings in ((2, {}), (16, {}), (16, {"batch_norm": "train"}), (2, PRECISE), (16, PRECISE)):
         Finetune(init=str(backbone), **{**TINY, "updates": 1, "batch": batch, **settings}).fit(
             job(data, data.pool[:30])
         )
-    assert [recipe.batch_norm for _, recipe in nets] == ["train", "eval", "train"]
+    assert [recipe.batch_norm for _, recipe in nets] == ["train", "eval", "train", "train", "eval"]
+    assert [recipe.precise_bn for _, recipe in nets] == [False, False, False, True, False]
 
 
 def test_two_rates(backbone, data, job):

@@ -1,6 +1,8 @@
 """The deep learner: the contract, fresh weights, one pass for everything, and draws that are functions of all rows."""
 
 import dataclasses
+import inspect
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +19,7 @@ from querist.kernels.inner import softmax
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import learners
 from querist.learners.scratch import Scratch
+from querist.nets.base import nets
 from querist.nets.recipe import Recipe
 from querist.registry import describe
 from querist.seeds import Seed
@@ -77,8 +80,23 @@ def test_every_setting_is_in_the_description():
     assert described["net"] == "resnet18_cifar"
     assert described["epochs"] == 3.0
     recipe = {field.name for field in dataclasses.fields(Recipe)}
-    assert {"name", "net", "dropout", "draws", "device", "devices"} | recipe == set(described)
+    own = {"name", "revision", "net", "dropout", "draws", "device", "devices"}
+    assert own | recipe == set(described)
     assert learners.card("scratch").component.trains_backbone
+
+
+def test_settings_that_everybody_sets_come_first_and_by_place():
+    names = [field.name for field in dataclasses.fields(Scratch)]
+    assert names[:6] == ["net", "updates", "epochs", "batch", "optimizer", "lr"]
+    assert learners.build("scratch('resnet18_cifar', 20)") == Scratch(net="resnet18_cifar", updates=20)
+
+
+def test_the_description_names_every_net_of_ours():
+    """By its family: ``resnet20`` stands for the narrow ones of other depths."""
+    text = inspect.getdoc(Scratch) or ""
+    short = {"resnet32": "32", "resnet44": "44", "resnet56": "56", "resnet110": "110"}
+    short |= {"resnet34_cifar": "34", "resnet50_cifar": "50", "wrn_28_8": "8", "wrn_28_10": "10"}
+    assert [name for name in nets.names() if not re.search(rf"\b{short.get(name, name)}\b", text)] == []
 
 
 @pytest.mark.parametrize(
@@ -86,6 +104,7 @@ def test_every_setting_is_in_the_description():
     [
         ({"dropout": 1.0}, SpecError, "dropout to be at least 0 and less than 1, got 1.0"),
         ({"batch": 1}, SpecError, "batch to be at least 2"),
+        ({"batch_norm": "eval"}, SpecError, "keeps the statistics of a checkpoint, and this net starts from none"),
         ({"device": "gpu"}, SpecError, "device: expected 'auto' or 'cpu' or 'cuda', got 'gpu'"),
         ({"net": "tim/resnet18"}, UnknownNameError, "Did you mean 'timm'"),
         ({"epoch": 3}, UnknownNameError, "Did you mean 'epochs'"),

@@ -72,11 +72,11 @@ TABLE = {
     },
     ("finetune", "s1"): {
         **SGD, "lr": 0.2, "backbone_lr": None, "nesterov": True, "weight_decay": 2e-4, "batch": 32, "epochs": 200.0,
-        "schedule": "cosine", "stretch": 210 / 200,
+        "schedule": "cosine", "stretch": 210 / 200, "batch_norm": "train",
     },
     ("finetune", "s4"): {
         **SGD, "lr": 0.01, "backbone_lr": None, "nesterov": False, "weight_decay": 5e-4, "batch": 20, "epochs": 200.0,
-        "schedule": "cosine",
+        "schedule": "cosine", "batch_norm": "train",
     },
     ("linear_aug", "s0-linear"): {
         "optimizer": "adam", "lr": 1e-2, "weight_decay": 0.0, "batch": 128, "epochs": 100.0, "schedule": "multistep",

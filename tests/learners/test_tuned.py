@@ -330,7 +330,7 @@ def test_a_warm_start_is_from_the_model_of_the_base():
     assert isinstance(before, TunedModel)
     Blurred.calls.clear()
     for warm in (before, before.model):
-        make(trials=2, levels=()).fit(job(warm=warm))
+        make(trials=2, levels=()).fit(job(held=30, warm=warm))
         make(mode="none").fit(job(warm=warm))
     assert Blurred.calls
     assert all(call.warm is before.model for call in Blurred.calls)

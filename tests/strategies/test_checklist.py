@@ -40,7 +40,7 @@ WAITING = {
     "uncertain_gcn core_gcn tidal",
     "needs batches of a ranking by a pre-training, told apart by a model": "pt4al",
     "needs patch tokens": "freesel",
-    "needs pseudo-labels in training": "ceal",
+    "is a learner here, for it changes what is trained on and not what is asked": "ceal",
     "needs rewards of a session, test loss or audit draws": "albl auto_al safe_switch boss_oracle",
 }
 """Names that are not registered, by what they wait for."""

@@ -29,6 +29,8 @@ class Fit(NamedTuple):
     """The model of the round before, for learners that start from it."""
     folder: Path | None = None
     """Where a long fit may keep what a kill would lose; the next attempt finds it there. None: nowhere."""
+    round: int = 0
+    """Number of the model in its run, for learners that change from round to round; that of the first labels is 0."""
 
 
 class Model(Protocol):

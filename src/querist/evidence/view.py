@@ -87,6 +87,19 @@ class View:
         labels = None if self._labels is None else self._labels[rows]
         return View(self._dataset, self.ids[rows], features=self._features, labels=labels)
 
+    def supposing(self, other: "View", labels: Labels) -> "View":
+        """Return these labelled rows and those of another view with labels that are only supposed, by ascending id.
+
+        Nobody is charged for them, and nothing but a model is made of them: they are guesses, not answers.
+
+        Args:
+            other: rows that are not among these.
+            labels: guesses aligned with it.
+        """
+        ids, both = np.concatenate([self.ids, other.ids]), np.concatenate([self.labels, labels])
+        order = np.argsort(ids, kind="stable")
+        return View(self._dataset, ids[order], features=self._features, labels=both[order])
+
     def stream(self, rows: int) -> Iterator["View"]:
         """Yield the view in parts of at most `rows` consecutive rows, so that no more items are held at once."""
         for start in range(0, len(self), rows):

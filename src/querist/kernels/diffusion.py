@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from querist.arrays import Array
+from querist.arrays import Array, Bools
 
 ROWS = 512
 """Rows whose neighbours are gathered at once."""
@@ -42,29 +42,41 @@ def normalised_graph(x_N_d: Array, indices_N_k: Any, gamma: float) -> sparse.csr
 
 
 def diffused(graph: sparse.csr_array, source_N: Array, alpha: float, *, steps: int, tolerance: float) -> Array:
-    """Return ``(I - alpha S)^-1 source``, ``(N,)`` float64, by conjugate gradients.
+    """Return ``(I - alpha S)^-1 source``, float64 of the shape of the source, by conjugate gradients.
 
     The matrix is symmetric with eigenvalues in ``[1 - alpha, 1 + alpha]``, so each step divides the error by a constant
     at least. It stops when the residual is below `tolerance` times the source, or after `steps`.
 
     Args:
         graph: of `normalised_graph`.
-        source_N: what is spread.
+        source_N: what is spread, or several of them as columns ``(N, m)``: each has steps of its own and stops by
+            itself, but the graph is read once for all.
         alpha: between 0 and 1: how far.
         steps: at most so many products with the graph.
         tolerance: of the residual, relative.
     """
-    field_N = np.zeros(len(source_N))
+    field_N = np.zeros(np.shape(source_N))
     residual_N = np.asarray(source_N, np.float64).copy()
-    direction_N, square = residual_N.copy(), float(residual_N @ residual_N)
+    direction_N, square = residual_N.copy(), _dot(residual_N, residual_N)
     enough = tolerance**2 * square
     for _ in range(steps):
-        if square <= enough:
+        going = square > enough
+        if not np.any(going):
             break
         image_N = direction_N - alpha * (graph @ direction_N)
-        step = square / float(direction_N @ image_N)
+        step = _quotient(square, _dot(direction_N, image_N), going)
         field_N += step * direction_N
         residual_N -= step * image_N
-        earlier, square = square, float(residual_N @ residual_N)
-        direction_N = residual_N + (square / earlier) * direction_N
+        earlier, square = square, _dot(residual_N, residual_N)
+        direction_N = residual_N + _quotient(square, earlier, going) * direction_N
     return field_N
+
+
+def _dot(u_N: Array, v_N: Array) -> Array:
+    """Return the inner product of two fields, of each pair of columns if there are several."""
+    return np.asarray(u_N @ v_N if u_N.ndim == 1 else np.einsum("Nm,Nm->m", u_N, v_N))
+
+
+def _quotient(above: Array, below: Array, going: Bools) -> Array:
+    """Return ``above / below``, 0 for fields that are done."""
+    return np.divide(above, below, out=np.zeros(above.shape), where=going)

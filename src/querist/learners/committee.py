@@ -53,7 +53,7 @@ class Committee(OfMembers):
         rows = resample(labelled.labels, seed.child("bootstrap"))
         return Fit(
             labelled=labelled.take(rows), pool=job.pool, seed=seed.child("fit"), validation=job.validation,
-            warm=earlier(job, j), folder=folder_of(job, j),
+            warm=earlier(job, j), folder=folder_of(job, j), round=job.round,
         )  # fmt: skip
 
 

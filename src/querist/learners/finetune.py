@@ -1,7 +1,7 @@
 """A pre-trained backbone and a new head, trained together at two learning rates."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from querist.learners.base import register
 from querist.learners.pretrained import PretrainedLearner
@@ -20,8 +20,12 @@ by position, and a head that fits the projection of one family of checkpoints on
 
 
 def _from_pretrained(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the recipe of a system for its arm that begins from a pre-trained net: one rate for all of it."""
-    return {name: value for name, value in settings.items() if name != "net"} | {"backbone_lr": None}
+    """Return the recipe of a system for its arm that begins from a pre-trained net: one rate for all of it.
+
+    Like their other arms these take the statistics of the batch, however few the labels are.
+    """
+    rest = {name: value for name, value in settings.items() if name != "net"}
+    return rest | {"backbone_lr": None, "batch_norm": "train"}
 
 
 @register(
@@ -38,7 +42,7 @@ class Finetune(PretrainedLearner):
     that what was learnt without labels survives the few there are.
 
     The presets ``s1`` and ``s4`` are the arms of those systems that begin from a pre-trained net; they train it at the
-    rate of the head.
+    rate of the head, and batch normalisation with it.
 
     Attributes:
         init: folder of the backbone, as ``querist pretrain`` writes it; ``~`` and ``$VARIABLES`` are resolved. Results
@@ -49,5 +53,6 @@ class Finetune(PretrainedLearner):
         backbone_lr: of everything before it.
     """
 
+    optimizer: Literal["sgd", "adam", "adamw", "lars"] = "adamw"
     lr: float = 0.01
     backbone_lr: float | None = 1e-3

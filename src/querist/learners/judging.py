@@ -8,6 +8,7 @@ from querist.arrays import Array, Ids, Labels, Rows
 from querist.evidence.needs import Probs
 from querist.evidence.provider import Fit
 from querist.learners.base import Found, Learner
+from querist.learners.members import OfMembers
 from querist.learners.search import Best, Judged, Settings
 from querist.learners.spaces import changed, shortened
 from querist.nets.plan import make_plan
@@ -20,6 +21,8 @@ FLOOR = 1e-12
 
 class Judge:
     """What settings are worth on one job: on its validation set, or by cross-validation within its labelled rows.
+
+    A base that goes on from the round before does so on a validation set, and starts cold in every fold.
 
     Args:
         base: the learner.
@@ -72,8 +75,9 @@ class Judge:
     def _fold(self, j: int, room: Path | None) -> Fit:
         labelled = self._job.labelled
         rest = np.setdiff1d(np.arange(len(labelled)), self._held[j])
+        # The model of the round before has seen the labels that are held out here, so no fold goes on from it.
         return self._job._replace(
-            labelled=labelled.take(rest), validation=None, seed=self._job.seed.child("fold", j),
+            labelled=labelled.take(rest), validation=None, seed=self._job.seed.child("fold", j), warm=None,
             folder=None if room is None else room / f"fold-{j}",
         )  # fmt: skip
 
@@ -85,7 +89,9 @@ def stratified(y_l: Labels, seed: Seed, ids: Ids, k: int) -> list[Rows]:
 
 
 def updates_of(learner: Learner, l: int) -> int:
-    """Return the optimiser steps of a fit on `l` labels, 0 for learners that do not count them."""
+    """Return the optimiser steps of a fit on `l` labels, of all members together; 0 where they are not counted."""
+    if isinstance(learner, OfMembers):
+        return sum(updates_of(base, l) for base in learner.bases)
     return make_plan(learner, l).total if isinstance(learner, Recipe) else 0
 
 

@@ -27,7 +27,22 @@ FEW = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainedLearner(DeepLearner):
+class FromBackbone:
+    """The settings that come first in the list, which they do as fields of the last base.
+
+    Attributes:
+        init: folder of the backbone.
+        resize: whether images are resized to those it was trained on.
+        unit: whether the head sees embeddings divided by their length.
+    """
+
+    init: str
+    resize: bool = True
+    unit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedLearner(DeepLearner, FromBackbone):
     """Starts every fit from the same pre-trained backbone and a head drawn anew.
 
     Attributes:
@@ -38,9 +53,6 @@ class PretrainedLearner(DeepLearner):
     """
 
     frozen: ClassVar[bool] = False
-    init: str
-    resize: bool = True
-    unit: bool = False
 
     def identity(self) -> dict[str, object]:
         """Return the settings, with a digest of the backbone's content in the place of its path.
@@ -83,7 +95,9 @@ class PretrainedLearner(DeepLearner):
         """Return the settings of a fit: few labels would make poor batch statistics, so then those there are stay."""
         if self.batch_norm != "auto":
             return self
-        return replace(self, batch_norm="eval" if l < FEW * self.batch else "train")
+        if l < FEW * self.batch:
+            return replace(self, batch_norm="eval", precise_bn=False)  # statistics that stay are not computed anew
+        return replace(self, batch_norm="train")
 
     @property
     def _who(self) -> str:

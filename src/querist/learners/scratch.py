@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from querist.errors import SpecError
 from querist.learners.base import register
 from querist.learners.deep import DeepLearner
 from querist.nets.base import locate
@@ -58,7 +59,7 @@ S4: dict[str, Any] = {
 """Ueno et al. 2023, arXiv 2312.05751, on CIFAR-10.
 
 Taken: net, optimiser, batch, epochs, a cosine to 0, mixed precision. Not reproduced: the classifier of the round before
-survives the reset; the pool is scored with augmentation on.
+survives the reset; the pool is scored with augmentation on. Their crops bring in black, and ours a mirror image.
 """
 
 PLAIN: dict[str, Any] = {"updates": 1500}
@@ -74,6 +75,17 @@ on top lost half a point.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfNet:
+    """The setting that comes first in the list, which it does as a field of the last base.
+
+    Attributes:
+        net: name of the architecture.
+    """
+
+    net: str = "small_cnn"
+
+
 @register(
     "scratch",
     cite="He, Zhang, Ren & Sun, CVPR 2016; dropout as draws: Gal & Ghahramani, ICML 2016",
@@ -81,7 +93,7 @@ on top lost half a point.
     presets={"plain": PLAIN, "strong": STRONG, "s0-scratch": S0, "s1": S1, "s2": S2, "s2-sr": S2_SR, "s4": S4},
 )
 @dataclass(frozen=True, kw_only=True)
-class Scratch(DeepLearner):
+class Scratch(DeepLearner, OfNet):
     """Trains an image net from random weights at every fit, and scores with clean images.
 
     Nothing is carried over: weights and batch statistics are drawn anew from the seed of the job, and an earlier model
@@ -99,19 +111,27 @@ class Scratch(DeepLearner):
     ``strong`` is a well regularised baseline for any net, ``plain`` its counterpart with as many updates.
 
     Attributes:
-        net: ``small_cnn``, ``resnet18_cifar``, ``timm/NAME``, ``torchvision/NAME``, or the bare name of a timm model.
+        net: for small images ``small_cnn``, ``strided_cnn``, ``resnet18_cifar`` (34, 50), ``resnet20`` (32, 44, 56,
+            110), ``wrn_28_2`` (8, 10), ``vgg_small``, ``vgg16_bn``, ``cnn13``, ``shake_shake_26_2x32d``; for any
+            ``timm/NAME``, ``torchvision/NAME``, or the bare name of a timm model. Those of ours take settings in
+            brackets: ``wrn_28_2(dropout=0.1)``, ``sobel(resnet18_cifar)``.
         dropout: share of the embedding dropped before the head in training; 0 for none.
         draws: what a draw of the model is: ``dropout`` one mask for all rows, ``laplace`` a head drawn from the Laplace
             approximation whose prior is the weight decay, ``views`` an augmented view of every row (not coherent).
         device: ``auto`` (the first CUDA card if there is one), ``cpu`` or ``cuda``.
-        devices: how many of them train one net, each a share of every batch; scoring is on the first.
+        devices: how many of them train one net, each a share of every batch, and score what takes one of them long:
+            ``--set study.learner.devices=2``, or ``scratch(devices=2)`` where a learner is named. Weights differ in
+            their last bits from those of one device; what a given net scores does not, on CPUs.
     """
-
-    net: str = "small_cnn"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         locate(self.net)
+        if self.batch_norm == "eval" and not self.warm_starts:
+            raise SpecError(
+                "batch_norm = 'eval' keeps the statistics of a checkpoint, and this net starts from none: leave it at "
+                "'auto', or take 'finetune'."
+            )
 
     @property
     def architecture(self) -> str:

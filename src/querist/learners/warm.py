@@ -32,7 +32,7 @@ S3: dict[str, dict[str, Any]] = {
 Taken: optimisers, batches, epochs, and the warm start, which their code has and their papers do not say. Not
 reproduced: test images are cropped at random; the file of the best epoch holds the weights of the last; the net has a
 max-pooling and a projector after its stem, so that its embedding is a linear output of 128. The weight decay of the
-last two is that of the others.
+last two is that of the others. Their crops bring in black, and ours a mirror image.
 """
 
 S2_IMAGENET: dict[str, Any] = {
@@ -79,7 +79,10 @@ class Warm(Scratch):
         if job.warm is None:
             return
         if not isinstance(job.warm, DeepModel):
-            raise DataError(f"learner 'warm' goes on from a net, and was given a {type(job.warm).__name__}.")
+            raise DataError(
+                f"learner 'warm' goes on from a net, and was given a {type(job.warm).__name__}. Keep one "
+                "learner through all rounds, or start anew with 'scratch'."
+            )
         require("learner 'warm'", "deep", "safetensors")
         from querist.nets.checkpoints import fill
 

@@ -22,7 +22,7 @@ class Averaging:
         swa_lr: their constant learning rate.
         swa_snapshots: how many weights along them are averaged, evenly spread: at least 5, whatever the batch.
         precise_bn: whether batch normalisation gets its statistics anew from the clean labelled images when weights are
-            final. Averages by `swa` always do.
+            final. Averages by `swa` always do, unless those of a checkpoint are kept (`batch_norm`).
     """
 
     keep: Literal["last", "best"] = "last"

@@ -52,7 +52,10 @@ def read_checkpoint(folder: Path, kind: str) -> Checkpoint:
         DataError: there is none, it is damaged, or of another kind.
     """
     if not (folder / CARD).is_file():
-        raise DataError(f"Expected a checkpoint, a folder with {CARD} and {WEIGHTS}, got {folder}, which has no card.")
+        raise DataError(
+            f"Expected a checkpoint, a folder with {CARD} and {WEIGHTS}, got {folder}, which has no card. Check the "
+            "path; if writing was cut short there, make the checkpoint again."
+        )
     try:
         card = json.loads((folder / CARD).read_bytes())
         weights = load((folder / WEIGHTS).read_bytes())
@@ -60,7 +63,10 @@ def read_checkpoint(folder: Path, kind: str) -> Checkpoint:
         raise DataError(f"the checkpoint {folder} is damaged: {error}. Make it again.") from error
     if card.get("schema") != SCHEMA or card.get("kind") != kind:
         found = f"{card.get('kind')!r} of schema {card.get('schema')}"
-        raise DataError(f"the checkpoint {folder} is {found}; expected {kind!r} of schema {SCHEMA}.")
+        raise DataError(
+            f"the checkpoint {folder} is {found}; expected {kind!r} of schema {SCHEMA}. Give the folder of another, "
+            "or make it again with this version."
+        )
     return Checkpoint(weights, card)
 
 
@@ -90,10 +96,12 @@ def read_state(path: Path, kind: str) -> Checkpoint:
             card = json.loads((file.metadata() or {})["card"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, ValueError, KeyError, OSError) as error:
-        raise DataError(f"{path} holds no state of a training, or a damaged one: {error}. Start anew.") from error
+        raise DataError(
+            f"{path} holds no state of a training, or a damaged one: {error}. Delete it to start anew."
+        ) from error
     if card.get("schema") != SCHEMA or card.get("kind") != kind:
         found = f"{card.get('kind')!r} of schema {card.get('schema')}"
-        raise DataError(f"{path} is {found}; expected {kind!r} of schema {SCHEMA}.")
+        raise DataError(f"{path} is {found}; expected {kind!r} of schema {SCHEMA}. Delete it to start anew.")
     return Checkpoint(weights, card)
 
 

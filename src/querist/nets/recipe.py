@@ -1,6 +1,5 @@
 """How a net is trained: all settings of a fit, without torch."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,21 +7,17 @@ from querist.errors import SpecError
 from querist.nets.augmenting import Augmenting
 from querist.nets.averaging import Averaging
 from querist.nets.bounds import require_within
+from querist.nets.length import Length
 from querist.nets.steps import Steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Steps, Augmenting, Averaging):
+class Recipe(Averaging, Augmenting, Steps, Length):
     """Stochastic gradient descent for a fixed number of updates.
 
-    The number of updates does not depend on the number of labels unless `epochs` is given: otherwise an arm that has
-    more labels is also trained longer, and a comparison cannot tell the two apart.
+    The bases stand in reverse, for settings are listed from the last one on: those that everybody sets come first.
 
     Attributes:
-        updates: optimiser steps of a fit.
-        epochs: if given, instead of `updates`: how often every label is seen, whatever the batch.
-        batch: images of an update. Batches are always full: with fewer labels an image occurs several times in one,
-            cropped and mirrored differently each time.
         label_smoothing: probability that the target spreads over all declared classes.
         class_weights: whether each class weighs the same in the loss, however many labels it has; a class without
             labels is left out of the balance.
@@ -34,9 +29,6 @@ class Recipe(Steps, Augmenting, Averaging):
             every few, where an epoch is a few updates): one more pass over them each time.
     """
 
-    updates: int = 500
-    epochs: float | None = None
-    batch: int = 32
     label_smoothing: float = 0.0
     class_weights: bool = False
     batch_norm: Literal["auto", "train", "eval"] = "auto"
@@ -45,19 +37,11 @@ class Recipe(Steps, Augmenting, Averaging):
     dynamics: bool = False
 
     def __post_init__(self) -> None:
-        for part in (Steps, Augmenting, Averaging):
+        for part in (Length, Steps, Augmenting, Averaging):
             part.__post_init__(self)
-        require_within("updates", self.updates, 1, math.inf)
-        require_within("batch", self.batch, 2, math.inf, "batch normalisation has no variance of a single image")
         require_within("label_smoothing", self.label_smoothing, 0, 1, below=True)
         if self.precise_bn and self.batch_norm == "eval":
             raise SpecError(
                 "precise_bn computes statistics of batch normalisation anew, and batch_norm = 'eval' keeps those of "
                 "the checkpoint: set precise_bn = false, or batch_norm = 'train'."
             )
-        if self.epochs is not None:
-            require_within("epochs", self.epochs, 0, math.inf, above=True)
-
-    def horizon(self, l: int) -> int:
-        """Return the number of updates of a fit on `l` labels, weight averaging not counted: at least 1."""
-        return self.updates if self.epochs is None else max(1, math.ceil(self.epochs * l / self.batch))

@@ -1,23 +1,22 @@
 """How far a pre-training is: everything it takes to go on after a kill, in one file per moment."""
 
-import json
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from querist.arrays import Array
 from querist.errors import DataError
 from querist.files import write_bytes
+from querist.nets.checkpoints import read_state, write_state
+from querist.nets.optimisers import memory, remember
 
-STATE = "state.safetensors"
+STATE, KIND = "state.safetensors", "pre-training"
+OPTIMIZER = "optimizer."
 
 
 class Standing:
@@ -51,19 +50,10 @@ class Standing:
             np.save(buffer, column.astype(np.float32), allow_pickle=False)
             write_bytes(self._folder / f"{name}.{len(history):05d}.npy", buffer.getvalue())
         weights = {f"task.{name}": value for name, value in _tensors(self._task)}
-        scalars: dict[str, Any] = {}
-        for row, values in self._optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                key = f"optimizer.{row}.{name}"
-                (weights if isinstance(value, Tensor) else scalars)[key] = value
-        card = {
-            "identity": self._identity,
-            "history": history,
-            "scalars": scalars,
-            "precision": self._precision.state_dict(),
-        }
-        whole = {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}
-        write_bytes(self._folder / STATE, save(whole, {"card": json.dumps(card)}))
+        weights |= {OPTIMIZER + name: value for name, value in memory(self._optimizer).items()}
+        precision = self._precision.state_dict()
+        card = {"kind": KIND, "identity": self._identity, "history": history, "precision": precision}
+        write_state(self._folder / STATE, weights, card)
 
     def restore(self) -> list[dict[str, float]]:
         """Put the state that is there into task and optimiser, and return its history; empty if there is none.
@@ -76,12 +66,7 @@ class Standing:
             for stale in self._folder.glob("*.npy"):  # of an epoch whose state nobody wrote
                 stale.unlink()
             return []
-        try:
-            with safe_open(path, "pt") as file:
-                card = json.loads((file.metadata() or {})["card"])
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        except (SafetensorError, ValueError, KeyError, OSError) as error:
-            raise DataError(f"{path} is damaged: {error}. Delete it to start anew.") from error
+        weights, card = read_state(path, KIND)
         if card["identity"] != self._identity:
             raise DataError(
                 f"{path} is the state of another pre-training: its method, images, seed or settings differ. Choose "
@@ -90,7 +75,8 @@ class Standing:
         with torch.no_grad():
             for name, value in _tensors(self._task):
                 value.copy_(weights[f"task.{name}"])
-        self._optimizer.load_state_dict(self._memory(weights, card["scalars"]))
+        known = {name.removeprefix(OPTIMIZER): v for name, v in weights.items() if name.startswith(OPTIMIZER)}
+        remember(self._optimizer, known)
         self._precision.load_state_dict(card["precision"])
         return card["history"]
 
@@ -100,21 +86,6 @@ class Standing:
         for path in sorted(self._folder.glob("*.npy")):
             found.setdefault(path.name.rsplit(".", 2)[0], []).append(np.load(path, allow_pickle=False))
         return {name: np.stack(columns, axis=1) for name, columns in found.items()}
-
-    def _memory(self, weights: dict[str, Tensor], scalars: dict[str, Any]) -> dict[str, Any]:
-        """Return the state of the optimiser, its tensors laid out in memory as the parameters are."""
-        whole = self._optimizer.state_dict()
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in [*weights.items(), *scalars.items()]:
-            kind, row, name = (*key.split(".", 2), "")[:3]
-            if kind != "optimizer":
-                continue
-            like = parameters[int(row)]
-            if isinstance(value, Tensor) and value.shape == like.shape:
-                value = torch.empty_like(like).copy_(value)
-            state.setdefault(int(row), {})[name] = value
-        return {**whole, "state": state}
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -266,6 +266,7 @@ class Machine:
                 validation=self.setting.view(*held) if self.validation else None,
                 warm=self._models.get(number - 1) if self._warm else None,
                 folder=self._models.room(number),
+                round=number,
             ),
             back,
         )
