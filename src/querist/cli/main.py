@@ -27,6 +27,9 @@ from querist.cli.output import fail
 from querist.data.torchvision_sets import ROOT
 from querist.errors import QueristError
 
+INTERRUPTED = 130
+KEPT = "Interrupted. Everything recorded so far is kept; the same command continues from there.\n"
+
 app = typer.Typer(
     name="querist",
     help="Which items of an unlabelled pool should be labelled next, and is it still worth asking?\n\n"
@@ -71,10 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Standing alone, typer prints its own usage errors; with --json they are ours to print.
         status = app(arguments, prog_name="querist", standalone_mode=not as_json)
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # standing alone, typer exits without a word of what is kept
+            sys.stderr.write(KEPT)
         return stop.code if isinstance(stop.code, int) else 2
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("Interrupted. Everything recorded so far is kept; the same command continues from there.\n")
-        return 130
+        sys.stderr.write(KEPT)
+        return INTERRUPTED
     except (QueristError, typer.TyperException) as error:
         fail(error, as_json)
         return 2

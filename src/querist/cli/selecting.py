@@ -26,7 +26,15 @@ def select(
             show_default=False,
         ),
     ],
-    budget: Annotated[int, typer.Option("--budget", "-b", help="How many items to pick.", show_default=False)],
+    budget: Annotated[
+        int,
+        typer.Option(
+            "--budget",
+            "-b",
+            help="How many items to pick; querist pool report suggests how many to begin with.",
+            show_default=False,
+        ),
+    ],
     strategy: Annotated[
         str,
         typer.Option("--strategy", "-s", help="Name or composition, e.g. badge or 'stochastic(margin, beta=1)'."),

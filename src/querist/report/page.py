@@ -3,18 +3,21 @@
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
+import altair as alt
 import pandas as pd
 import vl_convert
 
 from querist.files import write_bytes
+from querist.report.first_pools import first_pools
 from querist.report.foreseen import foreseen
+from querist.report.initial_grid import grids
 from querist.report.markup import Html, document, join, resource, tag
-from querist.report.palette import PAPERS, theme
+from querist.report.palette import PAPERS, Paper, theme
 from querist.report.panels import mapped
 from querist.report.results import Regime, StudyResults
 from querist.report.sections import figures, figures_of, method, picked, starts_logarithmic, verdicts
@@ -53,20 +56,38 @@ def report_page(study: StudyResults) -> str:
     for number, regime in enumerate(study.regimes):
         prefix = f"r{number}-"
         charts = figures_of(regime, prefix)
-        for name, chart in charts.items():
-            # The address of the schema is of no use to a reader without a network.
-            specs[name] = {k: v for k, v in chart.to_dict().items() if k not in ("$schema", "config")}
+        specs |= {name: specification(chart) for name, chart in charts.items()}
         bodies.append(_regime(regime, number, prefix, charts.keys(), several))
     arms = [len(regime.comparison.arms) for regime in study.regimes]
-    data = {"figures": specs, "themes": [{paper: theme(paper, count) for paper in PAPERS} for count in arms]}
-    scripts = [
+    themes: list[Mapping[Paper, object]] = [{paper: theme(paper, count) for paper in PAPERS} for count in arms]
+    for part in (*grids(study), *first_pools(study)):
+        bodies.append(part.section(len(themes)))
+        themes.append(part.themes)
+        specs |= part.figures
+    main = tag("main", None, _header(study), *bodies, _method(study), _data(study), _footer())
+    title = f"{study.name} · active-learning study"
+    return document(title, POLICY, [resource("page.css")], main, *scripts(specs, themes), comment=LICENCES)
+
+
+def specification(chart: alt.LayerChart) -> dict[str, object]:
+    """Return a figure as `scripts` takes it."""
+    # The address of the schema is of no use to a reader without a network.
+    return {k: v for k, v in chart.to_dict().items() if k not in ("$schema", "config")}
+
+
+def scripts(figures: Mapping[str, object], themes: Sequence[Mapping[Paper, object]]) -> list[Html]:
+    """Return the scripts that draw figures into the elements with their names.
+
+    Args:
+        figures: specifications by the name that ``data-figure`` gives.
+        themes: colours for both papers; the number in ``data-regime`` of the section around a figure says which.
+    """
+    data = {"figures": figures, "themes": themes}
+    return [
         tag("script", {"type": "application/json", "id": "figures"}, _inline(json.dumps(data, allow_nan=False))),
         tag("script", None, Html("(() => {" + _bundle() + "})();")),
         tag("script", None, Html(resource("page.js"))),
     ]
-    main = tag("main", None, _header(study), *bodies, _method(study), _data(study), _footer())
-    title = f"{study.name} · active-learning study"
-    return document(title, POLICY, [resource("page.css")], main, *scripts, comment=LICENCES)
 
 
 def _regime(regime: Regime, number: int, prefix: str, names: Collection[str], several: bool) -> Html:

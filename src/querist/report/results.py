@@ -38,6 +38,7 @@ class StudyResults:
         captions: class names of items by id, of bought labels only.
         map: the pool in two dimensions.
         forecasts: what was forecast before, see `querist.studies.outlooks.forecast_table`.
+        first_pools: scores of first pools, see `querist.report.first_pools.score_pools`.
 
     Raises:
         DataError: a table lacks columns, or results belong to arms that the table of arms does not list.
@@ -54,6 +55,7 @@ class StudyResults:
     captions: Mapping[int, str] | None = None
     map: EmbeddingMap | None = None
     forecasts: pd.DataFrame | None = None
+    first_pools: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         require_columns(self.rounds, COLUMNS, "rounds")
@@ -123,9 +125,9 @@ class Regime:
         strategies = self.arms["strategy"] if "strategy" in self.arms else self.arms["arm"]
         initials = self.arms["initial"] if "initial" in self.arms else strategies  # noqa: SIM401 - not a mapping
         candidates = [
-            (_component(initial) != BASELINE, i, str(arm))
+            (component_name(initial) != BASELINE, i, str(arm))
             for i, (arm, strategy, initial) in enumerate(zip(self.arms["arm"], strategies, initials, strict=True))
-            if BASELINE in (arm, _component(strategy))
+            if BASELINE in (arm, component_name(strategy))
         ]
         return min(candidates)[2] if candidates else BASELINE
 
@@ -148,8 +150,8 @@ class Regime:
         return mine.assign(arm=[str(arm).removesuffix(self.suffix) for arm in mine["arm"]])
 
 
-def _component(described: object) -> str:
-    """The name of a component stored as ``random`` or as ``{"name": "random", ...}``."""
+def component_name(described: object) -> str:
+    """Return the name of a component stored as ``random`` or as ``{"name": "random", ...}``."""
     text = str(described)
     if not text.startswith("{"):
         return text
@@ -165,4 +167,4 @@ def _name_of(arms: pd.DataFrame) -> tuple[str, str]:
     if len(endings) == 1 and (ending := endings.pop()):
         return ending, f" | {ending}"
     first = arms.iloc[0]
-    return ", ".join(f"{c} {_component(first[c])}" for c in REGIME if c in arms.columns), ""
+    return ", ".join(f"{c} {component_name(first[c])}" for c in REGIME if c in arms.columns), ""

@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from querist.analysis.correlation import FEWEST
 from querist.arrays import Array, Ids
 from querist.data.dataset import Dataset
 from querist.encoders.pixels import flatten
 from querist.evidence.needs import Features
 from querist.labels.book import Book
 from querist.registry import describe, digest
+from querist.report.first_pools import score_pools
 from querist.report.maps import EmbeddingMap, embedding_map
 from querist.report.results import StudyResults
 from querist.seeds import Seed
@@ -25,6 +28,7 @@ def results_of(study: Study) -> StudyResults:
     """Return the results on record of a study, complete or not."""
     records = study.records()
     dataset = study.plan.arms[0].setting.dataset
+    labels = _bought(study)
     return StudyResults(
         name=study.name,
         rounds=records.rounds,
@@ -34,9 +38,10 @@ def results_of(study: Study) -> StudyResults:
         rope=study.spec.study.rope,
         settings=_settings(study, dataset, records),
         pictures=Pictures(dataset) if dataset.picture is not None else None,
-        captions=_bought(study, dataset),
+        captions={i: dataset.classes[label] for i, label in labels.items()},
         map=_map(study),
         forecasts=forecast_table(kept_of(study.plan, study.store)),
+        first_pools=_first_pools(study, records, labels),
     )
 
 
@@ -133,9 +138,23 @@ def _text(component: Any) -> str:
     return str(component)
 
 
-def _bought(study: Study, dataset: Dataset) -> dict[int, str]:
-    """Class names of labels that were bought; nobody else's are shown."""
+def _bought(study: Study) -> dict[int, int]:
+    """Classes of labels that were bought; nobody else's are shown."""
     labels: dict[int, int] = {}
     for run in study.plan.runs:
         labels |= Book.replay(study.store.run(run).ledger).labels
-    return {i: dataset.classes[label] for i, label in labels.items()}
+    return labels
+
+
+def _first_pools(study: Study, records: Records, labels: Mapping[int, int]) -> pd.DataFrame | None:
+    """What first pools look like, where there are enough of them to learn something from that."""
+    frozen = [arm for arm in study.plan.arms if not arm.learner.trains_backbone]
+    if study.spec.study.pools < FEWEST or not frozen:
+        return None
+    tables = []
+    for setting in {id(arm.setting): arm.setting for arm in frozen}.values():
+        data, x_N_d = setting.dataset, setting.features[Features(frame="all")]
+        mine = [arm.name for arm in frozen if arm.setting is setting]
+        picks = records.picks.loc[records.picks["arm"].isin(mine)]
+        tables.append(score_pools(picks, labels, data.c, x_N_d, data.pool))
+    return pd.concat(tables, ignore_index=True)
