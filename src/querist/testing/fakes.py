@@ -42,8 +42,8 @@ from querist.testing.world import FakeWorld, Kind, Numbering
 
 NEEDS: tuple[Need[Any], ...] = (
     Probs(), Logits(), Draws(k=4), Draws(k=4, coherent=True), Embeddings(), Features(), Features(normalise=False),
-    Neighbours(k=5), Gradients(), Labels(), Head(), InputGradients(), PretrainTrace(name="loss"), Previous(need=Probs()),
-    History(), Refit(), Aux(helper="fake"), Sealed(),
+    Neighbours(k=5), Gradients(), Labels(), Head(), InputGradients(), PretrainTrace(name="loss"),
+    Previous(need=Probs()), History(), Refit(), Aux(helper="fake"), Sealed(),
 )  # fmt: skip
 """The whole vocabulary, one or two values of each need."""
 
