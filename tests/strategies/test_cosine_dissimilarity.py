@@ -76,3 +76,11 @@ def test_files_of_an_external_model_are_flagged(tmp_path):
 def test_half_an_external_model_is_refused():
     with pytest.raises(SpecError, match="together"):
         CosineDissimilarity(path="x.npy")
+
+
+def test_without_a_reference_all_rows_are_alike_and_drawn_by_key():
+    x, _, _ = world(5)
+    ids, none, key = np.arange(50), np.array([], np.int64), Seed(0).key()
+    picked = choose(CosineDissimilarity(space="embeddings"), evidence(x, ids, none), 9, key)
+    assert picked.utility.tolist() == [1.0] * 9
+    assert picked.ids.tolist() == np.argsort(key.hash(ids))[:9].tolist()

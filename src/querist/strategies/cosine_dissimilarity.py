@@ -24,7 +24,7 @@ class CosineDissimilarity(Scoring):
 
     Identity: ``u_i = sum_(j in R) (1 - cos(l_i, l_j)) = |R| - <l_i / |l_i|, sum_j l_j / |l_j|>``, in linear time. The
     utility is divided by ``|R|``. By default R is what is labelled, in the space the learner works in; with files, it
-    is the reference set of another model, and no model of the session is needed.
+    is the reference set of another model, and no model of the session is needed. Without labels all rows score 1.
 
     Use when: items unlike those that a model was trained on are wanted.
 
@@ -70,5 +70,5 @@ class CosineDissimilarity(Scoring):
         else:
             x_n_d = stored_rows(self.path, ev.candidates, (None,), who=WHO)
             x_r_d = all_stored_rows(self.reference, x_n_d.shape[1], who=WHO)
-        mean_d = unit_rows(x_r_d).mean(axis=0, dtype=np.float64)
+        mean_d = unit_rows(x_r_d).sum(axis=0, dtype=np.float64) / max(len(x_r_d), 1)
         return 1.0 - unit_rows(x_n_d) @ mean_d
