@@ -47,7 +47,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_every_option_of_a_command_line_is_known_to_its_help(line, capsys):
     words = shlex.split(line)[1:]
-    command = words[:2] if words[0] == "study" else words[:1]
+    command = words[:2] if words[0] in ("study", "pool") else words[:1]
     assert main([*command, "--help"]) == 0
     text = capsys.readouterr().out
     for option in (word for word in words if word.startswith("--")):
