@@ -69,6 +69,7 @@ def test_T11_training_begins_with_all_weights_of_the_round_before(data, job, wei
 
 
 @pytest.mark.deep
+@pytest.mark.usefixtures("deep")
 def test_T11_the_optimiser_and_the_schedule_start_anew(data, job):
     """With a vanishing rate the second round ends where the first did, but for its batch statistics: no momentum."""
     before = Warm(**TINY).fit(job(data, data.pool[:20]))
@@ -78,6 +79,7 @@ def test_T11_the_optimiser_and_the_schedule_start_anew(data, job):
 
 
 @pytest.mark.deep
+@pytest.mark.usefixtures("deep")
 def test_another_net_or_another_kind_of_model_is_refused(data, job):
     before = Warm(**{**TINY, "updates": 1}).fit(job(data, data.pool[:9]))
     with pytest.raises(DataError, match=r"the model of the round before does not hold the weights of this net"):

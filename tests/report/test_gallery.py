@@ -13,7 +13,7 @@ import pytest
 
 from querist.cli.main import main
 from querist.errors import DataError, UnknownNameError
-from querist.evidence.needs import Features
+from querist.evidence.needs import Features, PretrainTrace
 from querist.progress import listening
 from querist.registry import Card
 from querist.report.exhibit import FOLDER, exhibit, page_of
@@ -23,7 +23,7 @@ from querist.report.gallery_page import strategy_page
 from querist.report.gallery_words import FLAG_WORDS, need_words, prose
 from querist.report.toy import BUDGETS, show, toy
 from querist.session.pairing import needs_of, starts
-from querist.strategies.base import FAMILIES, REGIMES, Strategy, strategies
+from querist.strategies.base import FAMILIES, REGIMES, State, Strategy, strategies
 from querist.strategies.guide import plain, required
 from querist.studies.spec import parse_study
 
@@ -163,11 +163,13 @@ def test_pictures_show_exactly_what_a_session_picks(folder, name):
     assert pictures(card)[0] == picks[2]
 
 
-def test_every_strategy_has_its_pictures_unless_it_lacks_a_setting(folder):
+def test_every_strategy_has_its_pictures_unless_it_lacks_a_setting_or_a_pre_training(folder):
     for name in NAMES:
         text = (folder / FOLDER / page_of(name)).read_text()
         if required(strategies.card(name).component):
             assert "It has no defaults for: " in text
+        elif any(isinstance(need, PretrainTrace) for need in strategies.build(name).needs_at(State())):
+            assert "it kept no statistics of a pre-training" in text
         else:
             found = pictures(text)
             assert len(found) == len(BUDGETS), f"{name}: {Page(text).words[:600]}"

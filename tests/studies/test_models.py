@@ -14,7 +14,7 @@ from querist.testing.sequential import FakeSequential
 @pytest.fixture(scope="module", autouse=True)
 def _registered(registered):
     learners.register("keeping")(FakeKeeping)
-    learners.register("warm")(FakeWarm)
+    learners.register("fake_warm")(FakeWarm)
     strategies.register("fake_sequential", flags=("sequential",))(FakeSequential)
 
 
@@ -24,7 +24,8 @@ def small(study):
 
     def small(store: Any, **changes: Any):
         return study(store, **{
-            "study_strategy": ["random", "margin", "fake_sequential", "tod"], "study_pools": 1, "study_learner": "warm",
+            "study_strategy": ["random", "margin", "fake_sequential", "tod"], "study_pools": 1,
+            "study_learner": "fake_warm",
             "validation_size": 3, **changes,
         })  # fmt: skip
 
@@ -35,7 +36,7 @@ def ledgers(one: Any) -> dict[str, Path]:
     return {run.arm.name: one.store.run(run).path / "ledger.jsonl" for run in one.plan.runs}
 
 
-@pytest.mark.parametrize("learner", ["warm", "keeping", {"name": "committee", "base": "warm", "members": 2}])
+@pytest.mark.parametrize("learner", ["fake_warm", "keeping", {"name": "committee", "base": "fake_warm", "members": 2}])
 def test_records_do_not_depend_on_what_is_kept(small, tmp_path, learner):
     contents = []
     for keep in ("last", "all", "none"):
