@@ -162,7 +162,7 @@ def test_identity_is_the_content_and_not_the_place(backbone, tmp_path):
 
 
 def test_a_missing_or_foreign_checkpoint_says_so(backbone, tmp_path, data, job):
-    with pytest.raises(DataError, match=r"learner 'finetune': expected a folder with the card of a pre-trained"):
+    with pytest.raises(DataError, match="finetune': expected a pre-trained backbone, a folder as `querist"):
         Finetune(init=str(tmp_path)).fit(job(data, data.pool[:9]))
     with pytest.raises(DataError, match="learner 'finetune'"):
         Finetune(init=str(tmp_path)).identity()

@@ -25,6 +25,8 @@ DEPENDS = ("net", "shape", "d", "mean", "std")
 FEW = 10
 """Batches of labels below which ``batch_norm = "auto"`` keeps the statistics of the checkpoint."""
 
+WANTED = "a pre-trained backbone, a folder as `querist pretrain` and `querist import-backbone` write it, with its file"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FromBackbone:
@@ -60,7 +62,7 @@ class PretrainedLearner(DeepLearner, FromBackbone):
         Raises:
             DataError: there is no backbone.
         """
-        weights = file_digest(require_file(f"{self.init}/{WEIGHTS}", self._who, "the weights of a backbone"))
+        weights = file_digest(require_file(f"{self.init}/{WEIGHTS}", self._who, WANTED))
         return describe(self) | {"init": digest([weights, *(self._card[name] for name in DEPENDS)])}
 
     @property
@@ -105,7 +107,7 @@ class PretrainedLearner(DeepLearner, FromBackbone):
 
     @property
     def _folder(self) -> Path:
-        return require_file(f"{self.init}/{CARD}", self._who, "a folder with the card of a pre-trained backbone").parent
+        return require_file(f"{self.init}/{CARD}", self._who, WANTED).parent
 
     @property
     def _card(self) -> dict[str, Any]:
