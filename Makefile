@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo gallery test test-all lint docs bench-fit bench-session bench-selection bench-scale bench-costs peers clean
+.PHONY: demo gallery test test-all lint docs bench-fit bench-session bench-selection bench-scale \
+  bench-deep bench-encode bench-regimes bench-costs peers clean
 
 demo: $(VENV)/.core
 	$(BIN)/querist demo
@@ -45,6 +46,19 @@ bench-selection: peers
 
 bench-scale: $(STAMP)
 	$(BIN)/python benchmarks/scale.py
+
+# These read the packs in QUERIST_PACKS by the plugin of examples/packs.
+bench-deep: $(VENV)/.all
+	$(BIN)/python benchmarks/deep_loop.py benchmarks/results/deep_loop.json
+
+bench-encode: $(VENV)/.all
+	$(BIN)/python benchmarks/encode.py --json benchmarks/results/encode.json
+
+bench-regimes: $(VENV)/.all
+	$(BIN)/pip install -q --no-deps -e examples/packs
+	$(BIN)/querist pretrain simclr "sample(cifar10_jpeg, pool=2000, test=1000)" --net small_cnn --epochs 40 \
+	  --batch 128 --out querist-regimes
+	$(BIN)/python benchmarks/regimes.py querist-regimes
 
 bench-costs: $(STAMP)
 	$(BIN)/python benchmarks/costs.py
