@@ -9,14 +9,14 @@ import numpy as np
 
 from querist.arrays import Array, Rows
 from querist.errors import SpecError
-from querist.evidence.needs import Need, Probs
-from querist.evidence.provider import Fit, Model, Offer
+from querist.evidence.needs import Probs
+from querist.evidence.provider import Fit, Model
 from querist.kernels.scores import entropy
+from querist.learners.around import AroundOne
 from querist.learners.base import Learner, register
 from querist.learners.linear import Linear
 from querist.nets.bounds import require_options, require_within
 from querist.progress import record
-from querist.registry import describe
 
 CHUNK = 65_536
 """Rows of the pool that are guessed at a time."""
@@ -33,7 +33,7 @@ DEEPAL_PLUS: dict[str, Any] = {"delta": 5e-5, "rate": 0.033e-5, "normalised": Fa
     presets={"s1": S1, "deepal-plus": DEEPAL_PLUS},
 )
 @dataclass(frozen=True, kw_only=True)
-class Ceal(Learner):
+class Ceal(AroundOne):
     """Another learner, fitted on the labels and then on labels and its confident guesses about the pool.
 
     Rule: in round t, rows of the pool with ``H(p) / log c < max(0, delta - rate t)`` are given the likeliest class of
@@ -73,34 +73,6 @@ class Ceal(Learner):
             raise SpecError(
                 "the base is tuned, and would be twice per round. Tune the whole: 'tuned' with base 'ceal'."
             )
-
-    @property
-    def trains_backbone(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does."""
-        return self.base.trains_backbone
-
-    @property
-    def warm_starts(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does: both fits of a round then go on from the model of the round before."""
-        return self.base.warm_starts
-
-    @property
-    def keeps(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does."""
-        return self.base.keeps
-
-    @property
-    def seeded(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base is."""
-        return self.base.seeded
-
-    def identity(self) -> dict[str, object]:
-        """Return all that a model depends on besides its job, as JSON values."""
-        return describe(self) | {"base": self.base.identity()}
-
-    def offers(self, need: Need[Any]) -> Offer | str:
-        """Offer what the base offers."""
-        return self.base.offers(need)
 
     def threshold(self, number: int) -> float:
         """Return the entropy below which a guess counts in a round, counted from 0: ``max(0, delta - rate t)``."""

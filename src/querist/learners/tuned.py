@@ -8,11 +8,12 @@ from typing import Any, Literal, TypeVar, cast
 
 from querist.errors import DataError, SpecError
 from querist.evidence.needs import Need
-from querist.evidence.provider import Fit, Model, Offer
+from querist.evidence.provider import Fit, Model
 from querist.evidence.view import View
 from querist.extras import require
 from querist.files import write_bytes
 from querist.labels.events import Tuned
+from querist.learners.around import AroundOne
 from querist.learners.base import Found, Learner, learners, register
 from querist.learners.judging import Judge
 from querist.learners.linear import Linear
@@ -40,7 +41,7 @@ accuracy a trial is judged by is that of the weights it ends with, not of the be
     presets={name: {**S2, "base": {"name": "scratch", "preset": name}, "space": name} for name in ("s2", "s2-sr")},
 )
 @dataclass(frozen=True, kw_only=True)
-class TunedLearner(Learner):
+class TunedLearner(AroundOne):
     """Another learner with the best of several settings, the same search for every strategy, random included.
 
     Settings are judged by their accuracy on the validation set if one is bought, which is charged, and then the model
@@ -98,21 +99,6 @@ class TunedLearner(Learner):
         object.__setattr__(self, "levels", () if self.mode == "none" else tuple(levels))
 
     @property
-    def trains_backbone(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does."""
-        return self.base.trains_backbone
-
-    @property
-    def warm_starts(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does."""
-        return self.base.warm_starts
-
-    @property
-    def keeps(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the base does."""
-        return self.base.keeps
-
-    @property
     def seeded(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether another seed gives another model: always while settings are searched."""
         return self.searches or self.base.seeded
@@ -126,14 +112,6 @@ class TunedLearner(Learner):
     def reuses(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether other training seeds take over what the first one found."""
         return self.searches and self.reuse
-
-    def identity(self) -> dict[str, object]:
-        """Return all that a model depends on besides its job, as JSON values."""
-        return {**super().identity(), "base": self.base.identity()}
-
-    def offers(self, need: Need[Any]) -> Offer | str:
-        """Offer what the base offers."""
-        return self.base.offers(need)
 
     def settled(self, found: Mapping[int, Tuned], checkpoint: int) -> "TunedLearner":
         """Return the learner with the settings found for a checkpoint, itself if a search is still to be made."""
