@@ -20,7 +20,8 @@
     ├── LedgerError                     a ledger cannot be read or written
     │   └── LedgerCorruptError          a ledger is damaged before its last line
     ├── StoreError (OSError)            a store cannot be written, or another process holds it
-    └── MissingExtraError (ImportError) an optional part is not installed; names the extra
+    ├── MissingExtraError (ImportError) an optional part is not installed; names the extra
+    └── MissingPackageError (ImportError) a package that no extra brings is not installed; names it
 """
 
 # Errors cross process boundaries, so those whose arguments are not their message define `__reduce__`.
@@ -133,6 +134,10 @@ class MissingExtraError(QueristError, ImportError):
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.what, self.extra)
+
+
+class MissingPackageError(QueristError, ImportError):
+    """A package that no extra brings is not installed."""
 
 
 MANY = 40

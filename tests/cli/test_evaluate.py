@@ -1,6 +1,7 @@
 """``querist evaluate`` from the outside: sets of labels and stored models in, test metrics out, nothing asked."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -320,6 +321,11 @@ class TestStudy:
         assert accuracies[0] != accuracies[1]
 
 
+def _with_several_models(store):
+    """Runs that ask more than once."""
+    return [run for run in sorted(store.glob("runs/*")) if len(list(run.glob("models/*"))) > 1]
+
+
 class TestModels:
     def test_all_models_of_a_store_have_the_metrics_on_record(self, stored, capsys):
         _, store = stored
@@ -356,6 +362,50 @@ class TestModels:
         _, store = stored
         message = refusal(["evaluate", "--checkpoints", store, "--dataset", "fake(seed=3)"], capsys)
         assert "dataset.fingerprint" in message
+
+    def test_what_cannot_be_tested_is_skipped_and_said_at_the_end(self, stored, tmp_path, capsys):
+        _, store = stored
+        sound, gone = _with_several_models(store)[:2]
+        copied = tmp_path / "gone"
+        shutil.copytree(gone, copied)
+        cards = sorted(copied.glob("models/*/fit.json"))
+        for path in cards:
+            card = json.loads(path.read_bytes())
+            card["spec"]["dataset"]["name"] = "gone_for_good"
+            path.write_text(json.dumps(card))
+        # The models that cannot be tested come first.
+        words = ["evaluate", "--checkpoints", str(copied), str(sound)]
+        found = document(words, capsys)
+        own = len(list(sound.glob("models/*/fit.json")))
+        assert len(found["models"]) == own > 0
+        assert {one["folder"] for one in found["skipped"]} == {str(path.parent) for path in cards}
+        assert main(words) == 0
+        said = capsys.readouterr()
+        assert f"{len(cards)} of {len(cards) + own} models were skipped:" in said.err
+        assert said.err.count("unknown dataset 'gone_for_good'") == 1
+        assert f"and {len(cards) - 1} more" in said.err
+        message = refusal(["evaluate", "--checkpoints", copied], capsys)
+        assert f"none of {len(cards)} stored models can be tested" in message
+        assert "unknown dataset 'gone_for_good'" in message
+
+    def test_a_damaged_model_does_not_stop_the_others(self, stored, tmp_path, capsys):
+        _, store = stored
+        run = tmp_path / "run"
+        shutil.copytree(_with_several_models(store)[0], run)
+        first, *others = sorted(run.glob("models/*"))
+        (first / "model.json").write_text("{")
+        found = document(["evaluate", "--checkpoints", run], capsys)
+        assert [one["folder"] for one in found["skipped"]] == [str(first)]
+        assert len(found["models"]) == len(others)
+
+    def test_paths_are_never_folded(self, stored, tmp_path, capsys):
+        _, store = stored
+        run = tmp_path / ("a-folder-with-a-long-name-" * 5) / "run"
+        shutil.copytree(sorted(store.glob("runs/*"))[0], run)
+        assert main(["evaluate", "--checkpoints", str(run)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        for path in run.glob("models/*"):
+            assert sum(str(path) in line for line in lines) == 1
 
 
 def test_help_teaches_with_an_example(capsys):

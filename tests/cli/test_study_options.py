@@ -60,6 +60,25 @@ def test_trackers_by_name(words, tmp_path, capsys):
     assert sorted(path.name.partition("_")[0] for path in folder.iterdir()) == ["margin", "random"]
 
 
+def test_a_mistaken_tracker_is_known_before_the_study_is_read(words, monkeypatch, capsys):
+    monkeypatch.setattr(Study, "read", lambda *_args, **_settings: pytest.fail("the study was read"))
+    assert main([*words, "--track", "tensorbord"]) == 2
+    assert "unknown tracker 'tensorbord'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_of_a_store_that_is_not_there_is_an_error_and_makes_nothing(words, tmp_path, capsys):
+    nowhere = tmp_path / "nowhere"
+    for make in (False, True):
+        if make:
+            nowhere.mkdir()
+        assert main(["study", "report", words[2], "--store", str(nowhere), "--json"]) == 2
+        message = json.loads(capsys.readouterr().out)["error"]["message"]
+        assert f"there are no runs in {nowhere}" in message
+        assert "querist study run" in message
+        assert nowhere.exists() == make
+        assert not make or not list(nowhere.iterdir())
+
+
 def test_status_shows_the_pace_of_arms_that_train_nets(words, tmp_path, capsys, monkeypatch):
     assert main(words) == 0
     look = ["study", "status", *words[2:5]]

@@ -195,6 +195,7 @@ def test_the_seal_is_broken_in_four_files_only():
         "studies/execute.py",
         "studies/label_sets.py",
         "session/probes.py",
+        "session/scorer.py",
         "cli/pool.py",
         "cli/selection.py",
         "report/toy.py",

@@ -1,5 +1,6 @@
 """A base strategy fed with stored outputs of an external model."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from querist.errors import DataError, SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Draws, Embeddings, Features, Probs
+from querist.files import file_digest
 from querist.labels.oracle import SimulatedOracle
 from querist.learners.base import learners
 from querist.registry import describe
 from querist.seeds import Seed
+from querist.session.pairing import starts, unmet
 from querist.session.session import Session
 from querist.strategies.bald import Bald
 from querist.strategies.base import State, choose, strategies
@@ -151,3 +154,95 @@ def test_it_opens_a_session_without_labels(tmp_path):
     best = sorted(data.pool.tolist(), key=lambda i: -float(-(p[i] * np.log(p[i])).sum()))[:5]
     assert list(query.ids) == best
     assert session.tell(SimulatedOracle(data.labels, data.pool).answer(query)) is not None
+
+
+@pytest.mark.parametrize(
+    ("base", "values"),
+    [(Bald(k=5), outputs(80, 5)), (KCenterGreedy(space="embeddings"), outputs(80)), (Clue(space="features"), None)],
+)
+def test_a_session_is_not_asked_for_what_the_file_has(tmp_path, base, values):
+    """Its learner has neither draws nor embeddings, and need not."""
+    data = fake_dataset(n=80, c=C)
+    np.save(tmp_path / "o.npy", outputs(80) if values is None else values)
+    strategy = ExternalModelRank(path=str(tmp_path / "o.npy"), trained_on=WHAT, base=base)
+    session = Session(data, strategy=strategy, learner=learners.build("linear"), seed=0)
+    for _ in range(2):
+        query = session.ask(4)
+        session.tell(SimulatedOracle(data.labels, data.pool).answer(query))
+    assert not unmet(strategy, learners.build("knn"))
+    assert starts(strategy)
+
+
+def card_for(path, **changes):
+    """Write the card of a file, as ``querist scorer`` does."""
+    card = {
+        "format": "querist scorer 1", "file": file_digest(path), "trained_on": "linear on 9 labels of last (pool)",
+        "external_study": False, "classes": [str(i) for i in range(C)], "pool": {"keys": "k"},
+    }  # fmt: skip
+    path.with_suffix(".json").write_text(json.dumps({**card, **changes}))
+
+
+class TestCard:
+    """The card of ``querist scorer`` beside the file."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        np.save(tmp_path / "o.npy", outputs(N))
+        return tmp_path / "o.npy"
+
+    def test_provenance_is_read_from_it_and_stands_in_the_description(self, path):
+        card_for(path)
+        built = ExternalModelRank(path=str(path))
+        assert describe(built)["trained_on"] == "linear on 9 labels of last (pool)"
+        assert ExternalModelRank(path=str(path), trained_on="mine").trained_on == "mine"
+        path.with_suffix(".json").unlink()
+        assert describe(built)["trained_on"] == "linear on 9 labels of last (pool)"
+        with pytest.raises(SpecError, match="no card of querist scorer beside"):
+            ExternalModelRank(path=str(path))
+
+    @pytest.mark.parametrize("text", ["[1]", "{", '{"format": "querist features 1"}', "\xff"])
+    def test_other_files_of_that_name_are_none(self, path, text):
+        path.with_suffix(".json").write_text(text, encoding="latin1")
+        with pytest.raises(SpecError, match="no card of querist scorer beside"):
+            ExternalModelRank(path=str(path))
+
+    def test_a_damaged_card_is_refused(self, path):
+        card_for(path, pool={})
+        with pytest.raises(DataError, match=r"o\.json is damaged: KeyError\('keys'\) is missing"):
+            ExternalModelRank(path=str(path), trained_on=WHAT)
+
+    def test_the_mark_of_an_external_study_cannot_be_talked_away(self, path):
+        card_for(path, external_study=True)
+        built = ExternalModelRank(path=str(path), trained_on=WHAT, external_study=False)
+        assert flags_of(built) == {"external", "external_study"}
+        assert "saw labels of this dataset" in built.reason(1.0)
+        again = strategies.build({**identity_of(built), "base": describe(built.base)})
+        assert flags_of(again) == {"external", "external_study"}
+
+    def test_others_that_read_such_files_carry_it_too(self, path):
+        np.save(path.with_name("r.npy"), outputs(3))
+        cosine = {"name": "cosine_dissimilarity", "reference": str(path.with_name("r.npy")), "trained_on": WHAT}
+        rules = [{"name": "pcoreset", "teacher": str(path)}, cosine | {"path": str(path)}]
+        for marked in (False, True):
+            card_for(path, external_study=marked)
+            for rule in rules:
+                built = strategies.build(rule)
+                assert ("external_study" in flags_of(built)) == marked
+                with pytest.raises(DataError, match="are of other items"):
+                    built.require_items("other keys", ("a", "b"))
+                built.require_items("k", ("a", "b"))
+
+    def test_a_wrapped_one_is_asked_whose_items_its_rows_are(self, path):
+        data = fake_dataset(n=N)
+        card_for(path, classes=[])
+        wrapped = {"name": "epsilon_random", "base": {"name": "external_model_rank", "path": str(path)}}
+        with pytest.raises(DataError, match=r"the rows of .* are of other items than those to choose from"):
+            Session(data, strategy=wrapped, initial="random", learner="linear", seed=0)
+        card_for(path, classes=[], pool={"keys": data.manifest.key_fingerprint})
+        Session(data, strategy=wrapped, initial="random", learner="linear", seed=0)
+
+    def test_keys_are_the_items_whatever_classes_and_splits_are(self):
+        plain, other = fake_dataset(n=20, c=3), fake_dataset(n=20, c=4)
+        assert plain.manifest.fingerprint != other.manifest.fingerprint
+        assert plain.manifest.key_fingerprint == other.manifest.key_fingerprint
+        assert plain.manifest.key_fingerprint != fake_dataset(n=21, c=3).manifest.key_fingerprint

@@ -7,22 +7,30 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import skactiveml  # pyright: ignore[reportMissingImports]
-from skactiveml import pool  # pyright: ignore[reportMissingImports]
-from skactiveml.base import (  # pyright: ignore[reportMissingImports]
-    SingleAnnotatorPoolQueryStrategy,
-    SkactivemlClassifier,
-)
-from skactiveml.utils import MISSING_LABEL, is_labeled  # pyright: ignore[reportMissingImports]
 from sklearn.base import clone
 
 from querist.arrays import Array, Ids
-from querist.errors import SpecError, UnmetNeedError
+from querist.errors import MissingPackageError, SpecError, UnmetNeedError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Features, Labels, Need, Probs
 from querist.seeds import Key
 from querist.session.select import select
 from querist.strategies.base import Picks, Scoring, Selection, State, Strategy, strategies
+
+try:
+    import skactiveml  # pyright: ignore[reportMissingImports]
+    from skactiveml import pool  # pyright: ignore[reportMissingImports]
+    from skactiveml.base import (  # pyright: ignore[reportMissingImports]
+        SingleAnnotatorPoolQueryStrategy,
+        SkactivemlClassifier,
+    )
+    from skactiveml.utils import MISSING_LABEL, is_labeled  # pyright: ignore[reportMissingImports]
+except ModuleNotFoundError as error:
+    if error.name != "skactiveml":  # something that it needs itself
+        raise
+    raise MissingPackageError(
+        "querist.adapters.skactiveml needs scikit-activeml, which no extra brings: pip install scikit-activeml"
+    ) from error
 
 OWN = {"random_state", "missing_label"}
 """Parameters of theirs that a session decides."""

@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -20,7 +19,7 @@ from querist.arrays import Array, require_finite
 from querist.cli.background import in_background
 from querist.cli.output import bars, emit, err
 from querist.cli.picks import reasons_in_words, write_set_aside
-from querist.cli.sources import ENCODED, UNDECLARED, StoreFolder, is_of_images, open_source, store_for
+from querist.cli.sources import ENCODED, StoreFolder, is_of_images, open_source, store_for, with_classes
 from querist.data.dataset import Dataset
 from querist.data.manifest import SPLITS
 from querist.encoders.base import Encoder, encoders
@@ -179,10 +178,7 @@ def _carry_out(
 def _chosen(name: str, data: Dataset) -> tuple[Encoder, str | None]:
     """The encoder, and what a person must know about it."""
     if name != AUTO:
-        encoder: Any = encoders.build(name)
-        if isinstance(encoder, ZeroShot) and not encoder.classes and data.classes != UNDECLARED:
-            encoder = replace(encoder, classes=data.classes)
-        return encoder, None
+        return with_classes(encoders.build(name), data), None
     return default_encoder() if is_of_images(data) else (Pixels(), None)
 
 

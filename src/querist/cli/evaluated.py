@@ -19,7 +19,7 @@ from querist.report.results import PICK_COLUMNS, StudyResults
 from querist.report.summary import summary_document, summary_table
 from querist.studies.evaluations import Evaluation
 from querist.studies.records import ROUNDS
-from querist.studies.stored_models import StoredModel
+from querist.studies.stored_models import StoredModel, Untested
 from querist.studies.study import Study
 
 COLUMNS = (*ROUNDS, "learner")
@@ -81,8 +81,16 @@ def _as_results(study: Study, rows: pd.DataFrame) -> StudyResults:
     )  # fmt: skip
 
 
-def outcome_of_models(found: Sequence[StoredModel], output: Path | None) -> Outcome:
-    """Return stored models with their test metrics."""
+def outcome_of_models(every: Sequence[StoredModel | Untested], output: Path | None) -> Outcome:
+    """Return stored models with their test metrics, and those that have none with the reason.
+
+    Raises:
+        UsageError: none could be tested.
+    """
+    found = [one for one in every if isinstance(one, StoredModel)]
+    skipped = [one for one in every if isinstance(one, Untested)]
+    if not found:
+        raise UsageError("\n".join([f"none of {len(skipped)} stored models can be tested.", *_reasons(skipped)]))
     table = Table(title="stored models", title_justify="left", box=None, pad_edge=False)
     for column in ("model", "strategy", "learner", "labels", "accuracy, %", "on record"):
         table.add_column(column, justify="right" if column in ("labels", "accuracy, %") else "left", overflow="fold")
@@ -94,11 +102,27 @@ def outcome_of_models(found: Sequence[StoredModel], output: Path | None) -> Outc
         )  # fmt: skip
     _write(pd.DataFrame([_row_of_model(one) for one in found]), output)
     different = sum(one.same is False for one in found)
-    note = f"{different} of {len(found)} models have other test metrics than on record." if different else ""
+    notes = [f"{different} of {len(found)} models have other test metrics than on record."] if different else []
+    if skipped:
+        notes += [f"{len(skipped)} of {len(every)} models were skipped:", *_reasons(skipped)]
     return Outcome(
-        shown=table, note=note,
-        document={"models": [_row_of_model(one) | {"recorded": dict(one.recorded)} for one in found]},
+        shown=table, note="\n".join(notes),
+        document={
+            "models": [_row_of_model(one) | {"recorded": dict(one.recorded)} for one in found],
+            "skipped": [{"folder": str(one.folder), "reason": one.reason} for one in skipped],
+        },
     )  # fmt: skip
+
+
+def _reasons(skipped: Sequence[Untested]) -> list[str]:
+    """Return every reason once, with the models it is of."""
+    models: dict[str, list[str]] = {}
+    for one in skipped:
+        models.setdefault(one.reason, []).append(str(one.folder))
+    return [
+        f"  {folders[0]}{f' and {len(folders) - 1} more' if len(folders) > 1 else ''}: {reason}"
+        for reason, folders in models.items()
+    ]
 
 
 def _row_of_model(one: StoredModel) -> dict[str, Any]:

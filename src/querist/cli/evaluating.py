@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,8 @@ from querist.cli.evaluated import (
     outcome_of_study,
     require_writable,
 )
-from querist.cli.output import bars, emit, err, out
+from querist.cli.output import bars, emit, err, print_wide
+from querist.cli.sources import described_source
 from querist.cli.study import DEFAULT_STORE, Fork, Json, Sets, StorePath
 from querist.data.dataset import datasets
 from querist.errors import UnknownNameError, UsageError
@@ -116,14 +117,15 @@ def evaluate(
             done = evaluate_all(_stored(opened, arms or (), encoder), words, _folder(store), workers=workers)
             return outcome_of_study(opened, done, output)
         if folders:
-            data = None if dataset is None else datasets.build(dataset_of(dataset), "--dataset")
+            data = None if dataset is None else datasets.build(described_source(dataset), "--dataset")
             cache = open_cache(store / "cache" if store.exists() else None)
             return outcome_of_models(list(measure_models(folders, cache, data)), output)
         if dataset is None:
             raise UsageError("--dataset is missing: ids are positions in one. querist datasets lists those there are.")
         source = IndexFiles(
-            files=tuple(map(str, files or ())), dataset=json.dumps(dataset_of(dataset)), encoder=encoder or "pixels",
-            first=tuple(sorted(set(first or ()))), seeds=seeds, validation=validation, seed=seed, store=str(store),
+            files=tuple(map(str, files or ())), dataset=json.dumps(described_source(dataset)),
+            encoder=encoder or "pixels", first=tuple(sorted(set(first or ()))), seeds=seeds, validation=validation,
+            seed=seed, store=str(store),
         )  # fmt: skip
         return outcome_of_files(evaluate_all(source, words, _folder(store), workers=workers), source.encoder, output)
 
@@ -132,7 +134,7 @@ def evaluate(
     if as_json:
         emit(done.document)
         return
-    out.print(done.shown, highlight=False)
+    print_wide(done.shown)
     if done.note:
         err.print(done.note, highlight=False, markup=False, soft_wrap=True)
 
@@ -147,16 +149,6 @@ WHY_NOT = {
     "--checkpoints": "Stored models are trained already.",
     "files": "A file of ids belongs to no study.",
 }
-
-
-def dataset_of(word: str) -> str | dict[str, Any]:
-    """Return what a word on the command line says of a labelled dataset: a folder, an archive, or a registered one."""
-    path = Path(word)
-    if path.is_dir():
-        return {"name": "folder", "path": str(path.resolve())}
-    if path.suffix.lower() == ".npz":
-        return {"name": "npz", "path": str(path.resolve())}
-    return word
 
 
 def _refuse(mode: str, given: dict[str, object]) -> None:

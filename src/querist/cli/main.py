@@ -19,6 +19,7 @@ from querist.cli import (
     pool,
     pretraining,
     replaying,
+    scoring,
     selecting,
     study,
 )
@@ -56,6 +57,7 @@ app.add_typer(study.app, name="study")
 app.command("select")(selecting.select)
 app.command("encode")(encoding.encode)
 app.command("pretrain")(pretraining.pretrain)
+app.command("scorer")(scoring.scorer)
 app.command("import-backbone")(importing.import_backbone)
 app.add_typer(pool.app, name="pool")
 app.command("gallery")(gallery.gallery)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -33,6 +34,12 @@ err = Console(stderr=True)
 def emit(document: dict[str, Any]) -> None:
     """Print one JSON document."""
     sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, indent=1, allow_nan=False) + "\n")
+
+
+def print_wide(table: RenderableType) -> None:
+    """Print a table on stdout as wide as it has to be: a path that is folded can be neither copied nor searched for."""
+    needed = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+    Console(width=max(needed, out.width)).print(table, highlight=False)
 
 
 def fail(error: Exception, as_json: bool) -> None:

@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from querist.cli.background import in_background
-from querist.cli.evaluating import dataset_of
 from querist.cli.output import bars, emit, err, number, out
+from querist.cli.sources import described_source
 from querist.cli.study import DEFAULT_STORE, Fork, Json, Sets, StorePath
 from querist.data.dataset import datasets
 from querist.errors import UnknownNameError, UsageError
@@ -155,7 +155,7 @@ def _of_name(store: Store, study: str, arm: str | None, pool: int, seed: int) ->
 def _of_folder(path: Path, store: Path, dataset: str | None) -> Stored:
     spec = spec_of(path)
     cache = Store(path.parent.parent if path.parent.name == "runs" else store).cache
-    data = None if dataset is None else datasets.build(dataset_of(dataset), "--dataset")
+    data = None if dataset is None else datasets.build(described_source(dataset), "--dataset")
     advice = "Give the file of the study in place of the folder, or say where the data are: --dataset SOURCE."
     setting = setting_again(spec, cache, dataset=data, advice=advice)
 

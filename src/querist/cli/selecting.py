@@ -11,7 +11,7 @@ from querist.cli.labels import read_labels
 from querist.cli.output import bars, emit, err, out
 from querist.cli.picks import reasons_in_words, table_of
 from querist.cli.selection import AUTO, DEFAULT, Order, Selected, carry_out
-from querist.cli.sources import StoreFolder
+from querist.cli.sources import StoreFolder, declared_classes
 
 INTERRUPTED = 130
 """The exit status that shells give to a command that was stopped by Ctrl-C."""
@@ -54,6 +54,15 @@ def select(
     prefix: Annotated[
         str | None, typer.Option(help="Table files: feature columns begin with this.", show_default=False)
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES|NUMBER",
+            help="The classes, in order, as in cat,dog,bird, or how many there are; for sources without labels, where "
+            "probabilities of another model are read or not every class has a label yet.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Randomness of draws and ties.")] = 0,
     output: Annotated[
         Path | None,
@@ -82,7 +91,8 @@ def select(
     """
     order = Order(
         source=source, budget=budget, strategy=strategy, lines=read_labels(labels or ()), learner=learner,
-        features=features, prefix=prefix, seed=seed, output=output, sheet=sheet, map=map, store=store,
+        features=features, prefix=prefix, classes=declared_classes(classes) if classes is not None else (), seed=seed,
+        output=output, sheet=sheet, map=map, store=store,
     )  # fmt: skip
     try:
         with bars():

@@ -11,7 +11,7 @@ from querist.arrays import Array
 from querist.cli.labels import Line, Matched, classes_of, match
 from querist.cli.output import number
 from querist.cli.picks import Targets, keep_labels, picks_csv, targets, write_set_aside
-from querist.cli.sources import UNDECLARED, is_of_files, is_of_images, open_source, store_for
+from querist.cli.sources import UNDECLARED, is_of_files, is_of_images, open_source, store_for, with_classes
 from querist.data.dataset import Dataset
 from querist.encoders.base import Encoder, encoders
 from querist.encoders.default import default_encoder
@@ -51,6 +51,7 @@ class Order:
     learner: str = "linear"
     features: str = AUTO
     prefix: str | None = None
+    classes: tuple[str, ...] = ()
     seed: int = 0
     output: Path | None = None
     sheet: Path | None = None
@@ -115,6 +116,11 @@ def _carry_out(order: Order) -> Selected:
             f"{name!r} uses every answer before it asks again: this is the first of {asked.size} items. Label it, pass "
             "--labels, and select the next one."
         )
+    if "external_study" in flags_of(chooser):
+        notices.append(
+            f"{name!r} goes by a model that was trained on labels of this very dataset: an external study. Its picks "
+            "must not be compared with others on those labels."
+        )
     certificate = session.certificate
     if certificate is not None and certificate.sampled:
         notices.append(f"The pool is too large to compare all pairs: {certificate}.")
@@ -150,16 +156,21 @@ def _carry_out(order: Order) -> Selected:
 
 
 def _open(order: Order) -> Dataset:
-    classes = classes_of(order.lines)
+    classes = order.classes or classes_of(order.lines)
     if len(classes) == 1:
         classes = (*classes, next(name for name in UNDECLARED if name not in classes))
-    return open_source(order.source, classes=classes, prefix=order.prefix, store=order.store)
+    data = open_source(order.source, classes=classes, prefix=order.prefix, store=order.store)
+    if order.classes and data.classes != order.classes:
+        raise UsageError(
+            f"--classes: {order.source} has classes of its own, {', '.join(data.classes)}. Leave the option out."
+        )
+    return data
 
 
 def _encoder(order: Order, data: Dataset) -> tuple[Encoder, str | None]:
     """The encoder, and what a person must know about it."""
     if order.features != AUTO:
-        return encoders.build(order.features), None
+        return with_classes(encoders.build(order.features), data), None
     if not is_of_images(data):
         return Pixels(), None
     return default_encoder()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -11,6 +12,8 @@ import typer
 from querist.data.columnfiles import read_csv, read_parquet
 from querist.data.dataset import Dataset, datasets
 from querist.data.images.ingest import cache_folder
+from querist.encoders.base import Encoder
+from querist.encoders.zero_shot import ZeroShot
 from querist.errors import UndeclaredClassesError, UnknownNameError, UsageError
 
 StoreFolder: TypeAlias = Annotated[
@@ -89,6 +92,57 @@ def open_source(
         return datasets.build(spec)
     except UndeclaredClassesError:
         return datasets.build({**spec, "classes": UNDECLARED})
+
+
+def labelled_source(source: str, *, prefix: str | None = None, store: Path | None = None) -> Dataset:
+    """Return what a word on the command line stands for as something to learn from.
+
+    As `open_source`, but the folders in a folder are its classes, as in ``querist evaluate --dataset``.
+
+    Raises:
+        UsageError, DataError: as `open_source`.
+    """
+    described = described_source(source)
+    if isinstance(described, dict) and described["name"] == "folder":
+        return datasets.build(described | ({"cache": str(store / "ingest")} if store else {}))
+    return open_source(source, prefix=prefix, store=store)
+
+
+def described_source(word: str) -> str | dict[str, Any]:
+    """Return what a word on the command line says of a labelled dataset: a folder, an archive, or a registered one."""
+    path = Path(word)
+    if path.is_dir():
+        return {"name": "folder", "path": str(path.resolve())}
+    if path.suffix.lower() == ".npz":
+        return {"name": "npz", "path": str(path.resolve())}
+    return word
+
+
+def declared_classes(text: str) -> tuple[str, ...]:
+    """Return the classes that ``--classes`` declares: names in order, or with a number ``0``, ``1``, and so on.
+
+    Raises:
+        UsageError: fewer than two, a blank one, or one twice.
+
+    >>> declared_classes("cat, dog"), declared_classes("3")
+    (('cat', 'dog'), ('0', '1', '2'))
+    """
+    names = [name.strip() for name in text.split(",")]
+    if len(names) == 1 and names[0].isascii() and names[0].isdigit():
+        names = [str(number) for number in range(int(names[0]))]
+    if len(names) < 2 or not all(names) or len(set(names)) < len(names):
+        raise UsageError(
+            f"--classes: expected two or more different names, as in cat,dog,bird, or how many classes there are, as "
+            f"in 10, got {text!r}."
+        )
+    return tuple(names)
+
+
+def with_classes(encoder: Any, data: Dataset) -> Encoder:
+    """Return an encoder that looks for named classes with those of the data, if it has none and they are declared."""
+    if isinstance(encoder, ZeroShot) and not encoder.classes and data.classes != UNDECLARED:
+        return replace(encoder, classes=data.classes)
+    return encoder
 
 
 def is_of_images(data: Dataset) -> bool:

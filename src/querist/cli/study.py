@@ -12,6 +12,7 @@ from querist.errors import UsageError
 from querist.report.page import write_report
 from querist.report.study import results_of
 from querist.report.summary import summary_document, summary_table
+from querist.studies.following import Followers
 from querist.studies.study import Study
 
 app = typer.Typer(no_args_is_help=True, help="Compare strategies: run, watch and report studies written as TOML files.")
@@ -59,6 +60,7 @@ def run(
     Kill it at any time and start the same command again. A second process, here or on another machine that sees the
     store, shares the work.
     """
+    Followers("", tuple(track or ())).check()  # before the study is read, which may take long
     study = _open(file, store, sets, grids, fork)
     err.print(_announcement(study), highlight=False, markup=False)
     with progress(study.name) as tick:
@@ -108,6 +110,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the report of what is on record: verdicts, curves, picks; one HTML file that works offline."""
+    if not (store / "runs").is_dir():
+        raise UsageError(
+            f"--store: there are no runs in {store}. Run the study first, querist study run {file}, or name "
+            "the store that it was run in."
+        )
     study = _open(file, store, sets, grids, fork)
     study.write_tables()
     conclude(study, as_json)

@@ -92,6 +92,11 @@ class Manifest:
         parts = [sha256(self.split.tobytes()).digest(), sha256(json.dumps(self.classes).encode()).digest()]
         return sha256(b"\x1e".join([self._digest_of_keys(), *parts])).hexdigest()[:32]
 
+    @cached_property
+    def key_fingerprint(self) -> str:
+        """Digest of the keys in order: which item every id is, whatever its split and whatever the classes."""
+        return self._digest_of_keys().hex()[:32]
+
     def _digest_of_keys(self) -> bytes:
         # One JSON array, for joined keys could be split in two ways; never whole, for there may be millions.
         state = sha256(b"[")

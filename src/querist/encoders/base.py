@@ -41,6 +41,9 @@ class Encoder(ABC):
         """
         return describe(self)
 
+    def require_items(self, dataset: Dataset) -> None:  # noqa: B027 - most encoders find out when they are used
+        """Raise `DataError` if the items are known to be none that it can take, before anything is encoded."""
+
     def traces(self) -> tuple[str, ...]:
         """Return the names of the statistics per item that a pre-training kept; none for most encoders."""
         return ()

@@ -21,13 +21,14 @@ from querist.registry import describe, digest
 from querist.seeds import Seed
 
 WHO = "encoder pretrained"
+AGAIN = "Write it again, by querist pretrain or querist import-backbone."
 WEIGHTS, CARD, TRACES = "weights.safetensors", "card.json", "traces"
 
 
 @register("pretrained", cite="Chen, Kornblith, Norouzi & Hinton, ICML 2020; Chen & He, CVPR 2021")
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(Encoder):
-    """Runs images through a backbone that `querist pretrain` trained, and keeps its embedding.
+    """Runs images through a backbone that `querist pretrain` trained or `querist import-backbone` took over.
 
     In evaluation mode, on the clean images, normalised as in the training. Images of another size are resized to that
     of the training, whole and bilinearly; grey ones are repeated for a backbone of colour images, while colour images
@@ -52,6 +53,16 @@ class Pretrained(Encoder):
         folder = self._folder()
         files = {"weights": file_digest(folder / WEIGHTS), "card": file_digest(folder / CARD)}
         return {"name": describe(self)["name"], **files}
+
+    def require_items(self, dataset: Dataset) -> None:
+        """Raise `DataError` if the backbone is one of grey images and the items are of colour."""
+        grey = self._card().get("shape", [0])[0] == 1
+        one = dataset.items[np.arange(min(1, len(dataset.items)))]
+        if grey and one.dtype == np.uint8 and one.ndim == 4 and one.shape[3] > 1:
+            raise DataError(
+                f"{WHO}: the backbone in {self.path} was trained on grey images, and those of {dataset.name!r} have "
+                f"{one.shape[3]} channels. Take one that was trained on colour images, or make these grey."
+            )
 
     def fit(self, pool: View, seed: Seed) -> FittedEncoder:
         """Return the encoder ready to use; the pool is not looked at.
@@ -97,19 +108,23 @@ class Pretrained(Encoder):
         folder = Path(os.path.expandvars(self.path)).expanduser()
         if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
             raise DataError(
-                f"{WHO}: expected a folder that querist pretrain wrote, with {CARD} and {WEIGHTS}, got {folder}. "
-                "A training that was interrupted continues by the same command."
+                f"{WHO}: expected a folder that querist pretrain wrote, or querist import-backbone, with {CARD} "
+                f"and {WEIGHTS}, got {folder}. A training that was interrupted continues by the same command."
             )
         return folder
 
-    def _about(self) -> dict[str, Any]:
+    def _card(self) -> dict[str, Any]:
         path = self._folder() / CARD
         try:
-            about = json.loads(path.read_bytes())["about"]
+            card = json.loads(path.read_bytes())
+            return card | {"about": card["about"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{WHO}: {path} is damaged: {error}. Train it again.") from error
+            raise DataError(f"{WHO}: {path} is damaged: {error}. {AGAIN}") from error
+
+    def _about(self) -> dict[str, Any]:
+        about = self._card()["about"]
         if not isinstance(about, dict):
-            raise DataError(f"{WHO}: {path} says nothing about its training. Train it again.")
+            raise DataError(f"{WHO}: {self._folder() / CARD} says nothing about where it comes from. {AGAIN}")
         return about
 
 

@@ -11,6 +11,9 @@ FLAGS = {
     "one_shot": "selects afresh for every budget instead of adding to what was bought",
     "sequential": "waits for each answer before it asks again: a query of b items takes b answers in turn",
     "external": "computed outside this library",
+    "initial_external": "starts from a pool that was computed outside this library",
+    "external_study": "chosen by a model trained on labels of this very dataset, test labels maybe: no fair comparison",
+    "initial_external_study": "starts from a pool chosen by a model trained on labels of this very dataset: not fair",
 }
 ABBREVIATIONS = frozenset({"nll", "ece"})
 NOTHING = "–"

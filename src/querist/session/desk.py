@@ -37,7 +37,7 @@ from querist.session.neighbours import NeighbourSource
 from querist.session.refit import RefitSource, at_rest
 from querist.session.setting import NO_TARGETS, Setting
 from querist.strategies.base import State, Strategy, card_of
-from querist.strategies.composition import flags_of
+from querist.strategies.composition import flags_of, wrapped_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,14 @@ class Desk:
             sources = [books, self._frozen, self._neighbours, earlier, *models]
             self._plans[entry] = plan(f"strategy {card_of(strategy).name!r}", needs, sources, wants)
         return self._plans[entry]
+
+    def require_items(self, *strategies: Strategy) -> None:
+        """Raise `DataError` if the files of a strategy, or of one it wraps, are known to be of other items."""
+        manifest = self._setting.dataset.manifest
+        for strategy in strategies:
+            if strategy.files:
+                strategy.require_items(manifest.key_fingerprint, manifest.classes)
+            self.require_items(*wrapped_by(strategy))
 
     def asks_the_learner(self, chosen: Plan) -> bool:
         """Return whether a plan needs a model, or the settings that are found when it is fitted."""

@@ -29,7 +29,7 @@ from querist.session.setting import Setting
 from querist.session.tracking.base import Tracker
 from querist.session.tracking.news import News
 from querist.strategies.base import Selection, State, Strategy, card_of, strategies
-from querist.strategies.composition import identity_of, require_unlabelled, resolved, wrapped_by
+from querist.strategies.composition import asking, identity_of, require_unlabelled, resolved
 
 COLD = State(round=-1, n_labelled=0, has_model=False)
 WARM = State(round=0, n_labelled=1, has_model=True)
@@ -85,6 +85,7 @@ class Machine:
         self._desk = Desk(self.setting, self.learner, self.book, validation=validation > 0)
         looks_back = foresee(self._desk, self.strategy)
         self.initial: Strategy = self._cold(initial)
+        self._desk.require_items(self.strategy, self.initial)
         self._goal: int | None = None  # labels wanted of the next query; 0: only test the present checkpoint
         self._warm = any(part.warm_starts for part in parts_of(self.learner))
         kept = Checkpoints(folder, self.learner, keep)
@@ -366,7 +367,7 @@ def foresee(desk: Desk, strategy: Strategy) -> bool:
         UnmetNeedError: nothing provides a need of some round; says why, source by source.
     """
     plans = [desk.plan(strategy, state) for state in (WARM, LATER)]
-    within = [foresee(desk, part) for part in wrapped_by(strategy)]
+    within = [foresee(desk, part) for part in asking(strategy)]
     return any(map(desk.looks_back, plans)) or any(within)
 
 

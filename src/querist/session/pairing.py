@@ -17,13 +17,13 @@ from querist.session.desk import Desk
 from querist.session.machine import COLD, LATER, WARM
 from querist.session.setting import Setting
 from querist.strategies.base import State, Strategy
-from querist.strategies.composition import resolved, wrapped_by
+from querist.strategies.composition import asking, resolved
 
 
 def needs_of(strategy: Strategy) -> tuple[Need[Any], ...]:
     """Return what a strategy and those it wraps need on frozen features once there is a model, in any round."""
     built = resolved(strategy, trains_backbone=False)
-    parts = (needs_of(part) for part in wrapped_by(built))
+    parts = (needs_of(part) for part in asking(built))
     return tuple(dict.fromkeys(chain(built.needs_at(WARM), built.needs_at(LATER), *parts)))
 
 
@@ -50,8 +50,8 @@ def starts(strategy: Strategy) -> bool:
 
 
 def _wrapped(strategy: Strategy) -> Iterator[Strategy]:
-    """Every strategy within a strategy."""
-    for part in wrapped_by(strategy):
+    """Every strategy within a strategy that asks for evidence itself."""
+    for part in asking(strategy):
         yield part
         yield from _wrapped(part)
 

@@ -12,6 +12,7 @@ from querist.evidence.needs import Features, Need
 from querist.kernels.apportion import in_turn
 from querist.kernels.kmeans import kmeans
 from querist.seeds import Key
+from querist.strategies._scorer_card import flags_by_card, require_items
 from querist.strategies._stored import stored_rows
 from querist.strategies.base import State, Strategy, card_of, require_at_least
 from querist.strategies.random import without_round
@@ -35,6 +36,13 @@ class Grouped(Strategy):
     def __post_init__(self) -> None:
         if self.clusters is not None:
             require_at_least(self, 1, "clusters")
+
+    def flags(self) -> frozenset[str]:
+        return super().flags() | flags_by_card(self.groups)
+
+    def require_items(self, keys: str, classes: tuple[str, ...]) -> None:
+        if self.groups is not None:
+            require_items(self.groups, keys, classes, f"strategy {card_of(self).name}")
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         return () if self.groups is not None else (Features(frame="all"),)

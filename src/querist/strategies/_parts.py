@@ -10,7 +10,7 @@ from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need, Neighbourhood, Neighbours
 from querist.kernels.neighbours import nearest_neighbours
 from querist.strategies.base import Picks, State, Strategy
-from querist.strategies.composition import wrapped_by
+from querist.strategies.composition import asking
 
 
 def needs_of_parts(needs: Iterable[Need[Any]]) -> tuple[Need[Any], ...]:
@@ -80,4 +80,4 @@ def _ever(strategy: Strategy) -> set[Need[Any]]:
     """Return the needs and wants that a strategy may have in one state or another."""
     states = State(), State(round=1, n_labelled=2, has_model=True)
     own = {need for state in states for need in (*strategy.needs_at(state), *strategy.wants_at(state))}
-    return own.union(*(_ever(part) for part in wrapped_by(strategy)))
+    return own.union(*(_ever(part) for part in asking(strategy)))

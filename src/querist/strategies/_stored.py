@@ -11,6 +11,7 @@ import numpy.typing as npt
 from querist.arrays import Array, Ids, Rows, as_ids, require_finite, some
 from querist.errors import DataError
 from querist.files import require_file
+from querist.strategies._scorer_card import read_card
 
 MEMBERS = ("ids", "values")
 """What an .npz archive holds."""
@@ -43,6 +44,7 @@ def stored_rows(path: str, ids: Ids, shape: tuple[int | None, ...] = (), *, who:
         raise DataError(
             f"{who}: expected the numbers in {source} to have the shape ({expected}), a row per item, got "
             f"{tuple(values.shape)}. Columns must be the declared classes, in their order."
+            f"{_advice(source, values.shape, shape)}"
         )
     if values.dtype.kind not in "fiu":
         raise DataError(f"{who}: expected numbers in {source}, got {values.dtype}.")
@@ -87,6 +89,18 @@ def stored_ranks(path: str, ids: Ids, *, who: str) -> Ids:
             "every item of the pool once; ids are positions in the dataset, from 0."
         )
     return rank.astype(np.int64)
+
+
+def _advice(source: Path, found: tuple[int, ...], shape: tuple[int | None, ...]) -> str:
+    """Return how to declare the classes that a file of outputs has columns for, if that is what does not fit."""
+    if not shape or shape[-1] is None or len(found) != 1 + len(shape) or found[-1] < 2:
+        return ""
+    card = read_card(source)
+    names = ",".join(card.classes) if card and len(card.classes) == found[-1] else str(found[-1])
+    return (
+        f" Here {shape[-1]} classes are declared, the file has {found[-1]}: if it is right, declare them, by "
+        f"--classes {names} of querist select or by classes=(...) of the dataset."
+    )
 
 
 def _located(source: Path, ids: Ids, who: str) -> tuple[npt.NDArray[Any], Rows]:

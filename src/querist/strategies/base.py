@@ -74,6 +74,8 @@ class Strategy(ABC):
     ``needs`` is what it must know; a strategy whose needs are label-free can choose an initial pool. ``wants`` is what
     it can do without, but uses where somebody offers it: it finds out by ``need in ev.needs``.
 
+    ``feeds`` says that what it wraps is given its evidence by it: a session then plans no need of the wrapped ones.
+
     ``files`` names the settings that are paths: specifications record what such a file holds and not where it lies.
 
     ``family`` is one of `FAMILIES`, ``regimes`` are those of `REGIMES` where it is at home. A docstring may have
@@ -87,6 +89,7 @@ class Strategy(ABC):
     needs: ClassVar[tuple[Need[Any], ...]] = ()
     wants: ClassVar[tuple[Need[Any], ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
+    feeds: ClassVar[bool] = False
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         """Return the needs in a given state; by default always the same."""
@@ -99,6 +102,14 @@ class Strategy(ABC):
     def flags(self) -> frozenset[str]:
         """Return what a reader of results must know about these settings, beside what holds for the name."""
         return frozenset()
+
+    def require_items(self, keys: str, classes: tuple[str, ...]) -> None:  # noqa: B027 - most files say nothing of it
+        """Raise `DataError` if one of its `files` says that it is of other items or classes; asked before a plan.
+
+        Args:
+            keys: digest of the keys of all items, in order.
+            classes: the declared classes.
+        """
 
     def reason(self, utility: float) -> str:
         """Return one sentence for people about a pick with this utility."""

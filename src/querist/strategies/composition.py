@@ -15,6 +15,11 @@ def wrapped_by(strategy: Strategy) -> tuple[Strategy, ...]:
     return tuple(part for _, value in _settings(strategy) for part in _parts(value))
 
 
+def asking(strategy: Strategy) -> tuple[Strategy, ...]:
+    """Return the wrapped strategies whose own needs a session has to meet, in one state or another."""
+    return () if strategy.feeds else wrapped_by(strategy)
+
+
 def flags_of(strategy: Strategy) -> frozenset[str]:
     """Return what a reader of results must know: the flags of a strategy, of its settings, and of those it wraps."""
     return card_of(strategy).flags.union(strategy.flags(), *map(flags_of, wrapped_by(strategy)))

@@ -10,6 +10,7 @@ from querist.errors import SpecError
 from querist.evidence.evidence import Evidence
 from querist.evidence.features import unit_rows
 from querist.evidence.needs import Embeddings, Features, Need
+from querist.strategies._scorer_card import flags_by_card, require_items
 from querist.strategies._stored import all_stored_rows, stored_rows
 from querist.strategies.base import Scoring, State, register
 
@@ -54,7 +55,11 @@ class CosineDissimilarity(Scoring):
             raise SpecError("Expected path, reference and trained_on together, for an external model, or none of them.")
 
     def flags(self) -> frozenset[str]:
-        return frozenset() if self.path is None else frozenset({"external"})
+        return frozenset() if self.path is None else frozenset({"external"}) | flags_by_card(self.path)
+
+    def require_items(self, keys: str, classes: tuple[str, ...]) -> None:
+        if self.path is not None:
+            require_items(self.path, keys, classes, WHO)
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         if self.path is not None:

@@ -7,6 +7,7 @@ from querist.arrays import Array, require_probabilities
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Need, Probs
 from querist.seeds import Key
+from querist.strategies._scorer_card import flags_by_card, require_items
 from querist.strategies._stored import stored_rows
 from querist.strategies._whole import farthest_picks
 from querist.strategies.base import Picks, State, Strategy, register
@@ -47,6 +48,13 @@ class PCoreSet(Strategy):
     files: ClassVar = ("teacher",)
     teacher: str | None = None
     start: Literal["mean", "random"] = "mean"
+
+    def flags(self) -> frozenset[str]:
+        return flags_by_card(self.teacher)
+
+    def require_items(self, keys: str, classes: tuple[str, ...]) -> None:
+        if self.teacher is not None:
+            require_items(self.teacher, keys, classes, WHO)
 
     def needs_at(self, state: State) -> tuple[Need[Any], ...]:
         return (Probs(frame="all"),) if self.teacher is None else ()

@@ -5,8 +5,11 @@ from typing import ClassVar
 
 from querist.arrays import Array
 from querist.evidence.evidence import Evidence
+from querist.strategies._scorer_card import flags_by_card, require_items
 from querist.strategies._stored import stored_ranks
 from querist.strategies.base import Scoring, register
+
+WHO = "strategy ranking_file"
 
 
 @register(
@@ -25,7 +28,8 @@ class RankingFile(Scoring):
 
     Use when: an initial pool or an order of labelling was made elsewhere and is to be run as it is.
 
-    Avoid when: the ids of the file may not be positions in this dataset: nothing can tell that they are of another one.
+    Avoid when: the ids of the file may not be positions in this dataset: only a card of ``querist scorer`` beside it
+    tells that they are of another one.
 
     Pitfalls: scores are no ranking; a file of scores belongs in `cluster_balanced_top` with one cluster.
 
@@ -38,8 +42,14 @@ class RankingFile(Scoring):
     family: ClassVar = "cold start"
     regimes: ClassVar = ("VL", "L", "M", "H")
 
+    def flags(self) -> frozenset[str]:
+        return flags_by_card(self.path)
+
+    def require_items(self, keys: str, classes: tuple[str, ...]) -> None:
+        require_items(self.path, keys, classes, WHO)
+
     def reason(self, utility: float) -> str:
         return f"it is number {1 / utility:.0f} of the stored ranking"
 
     def score(self, ev: Evidence) -> Array:
-        return 1.0 / (1.0 + stored_ranks(self.path, ev.all, who="strategy ranking_file")[ev.rows("candidates")])
+        return 1.0 / (1.0 + stored_ranks(self.path, ev.all, who=WHO)[ev.rows("candidates")])

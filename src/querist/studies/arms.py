@@ -139,6 +139,7 @@ def _setting(
     encoder.identity()  # whoever runs the study asks for it too: weights that cannot be had are a mistake of the study
     if dataset is None:
         return None
+    encoder.require_items(dataset)
     key = digest(describe(encoder))
     return settings.setdefault(key, Setting(dataset, encoder, seed=spec.study.seed, **options))
 

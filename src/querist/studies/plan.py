@@ -163,6 +163,7 @@ def _impossible(spec: StudySpec, arms: list[Arm]) -> list[str]:
         _, wrong = collect(
             (arm.name, lambda d=desk, a=arm: d.plan(a.strategy, COLD) if a.one_shot else foresee(d, a.strategy)),
             ("study.initial", lambda d=desk, s=start: d.plan(s, COLD)),
+            (arm.name, lambda d=desk, a=arm: d.require_items(a.strategy, a.initial)),
         )
         pool = len(arm.setting.dataset.pool)
         if arm.counts[-1] + spec.validation.size > pool:

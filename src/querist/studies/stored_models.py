@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from querist.data.dataset import Dataset
-from querist.errors import UsageError
+from querist.errors import QueristError, UsageError
 from querist.evidence.cache import Cache
 from querist.kernels.threads import single_threaded_blas
 from querist.labels.book import Book
@@ -45,6 +45,13 @@ class StoredModel(NamedTuple):
         return dict(self.metrics) == dict(self.recorded) if self.recorded else None
 
 
+class Untested(NamedTuple):
+    """A stored model that cannot be tested, and why."""
+
+    folder: Path
+    reason: str
+
+
 def models_below(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of all models in and below some folders, each once.
 
@@ -65,8 +72,11 @@ def models_below(folders: Sequence[Path]) -> list[Path]:
 
 def measure_models(
     folders: Sequence[Path], cache: Cache | None = None, dataset: Dataset | None = None
-) -> Iterator[StoredModel]:
-    """Yield the test of every stored model below some folders; one is in memory at a time.
+) -> Iterator[StoredModel | Untested]:
+    """Yield the test of every stored model below some folders, or why it has none; one is in memory at a time.
+
+    A model has none if the dataset is not the one it was trained on, cannot be had, or has no test split, or if its
+    file is damaged.
 
     Args:
         folders: of models, runs or stores.
@@ -74,29 +84,42 @@ def measure_models(
         dataset: given, if it cannot be had by its name.
 
     Raises:
-        UsageError: there are no models, the dataset is not the one they were trained on, or has no test split.
-        DataError: a model is damaged.
+        UsageError: there are no models.
     """
     paths = models_below(folders)
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting | QueristError] = {}
     for done, path in enumerate(paths):
         tell("testing models", done, len(paths))
         card = card_of(path) or {}
         spec = card["spec"]
         key = digest([spec[part] for part in SETTING])
-        if key not in settings:
-            settings[key] = setting_again(spec, cache, dataset=dataset, advice=ADVICE)
-        evaluator = settings[key].evaluator
-        if evaluator is None:
-            raise UsageError(f"{settings[key].dataset.name!r} has no test split, so no model can be tested on it.")
-        with single_threaded_blas():
-            metrics = evaluator.test(learners.build(card["learner"], f"{path}").load(path))
-        done_before = _book(path).evaluations.get(card["round"])
-        yield StoredModel(
-            path, spec, card["round"], done_before.n_labels if done_before else 0, metrics,
-            done_before.metrics if done_before else {},
-        )  # fmt: skip
+        if key not in settings:  # a dataset that cannot be had is not looked for again
+            settings[key] = _setting(spec, cache, dataset)
+        try:
+            yield _tested(path, card, settings[key])
+        except QueristError as error:
+            yield Untested(path, str(error))
     tell("testing models", len(paths), len(paths))
+
+
+def _setting(spec: Mapping[str, Any], cache: Cache | None, dataset: Dataset | None) -> Setting | QueristError:
+    try:
+        return setting_again(spec, cache, dataset=dataset, advice=ADVICE)
+    except QueristError as error:
+        return error
+
+
+def _tested(path: Path, card: Mapping[str, Any], setting: Setting | QueristError) -> StoredModel:
+    if isinstance(setting, QueristError):
+        raise setting
+    evaluator = setting.evaluator
+    if evaluator is None:
+        raise UsageError(f"{setting.dataset.name!r} has no test split, so no model can be tested on it.")
+    with single_threaded_blas():
+        metrics = evaluator.test(learners.build(card["learner"], f"{path}").load(path))
+    done = _book(path).evaluations.get(card["round"])
+    n_labels, recorded = (done.n_labels, done.metrics) if done else (0, {})
+    return StoredModel(path, card["spec"], card["round"], n_labels, metrics, recorded)
 
 
 def _book(path: Path) -> Book:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from querist.arrays import Array, Labels
+from querist.arrays import Array, Ids, Labels
 from querist.data.dataset import Dataset
 from querist.files import write_bytes
 
@@ -36,15 +36,31 @@ def write_rankings(folder: Path, traces: Mapping[str, Array], dataset: Dataset) 
     Raises:
         StoreError: the folder cannot be written.
     """
-    others = np.setdiff1d(np.arange(len(dataset.manifest)), dataset.pool)
     for name in sorted(traces.keys() & set(RANKED)):
         order = np.argsort(-traces[name][:, -1], kind="stable")
-        _write(folder / RANKINGS / f"{name}_sorted_idx.npy", np.concatenate([dataset.pool[order], others]))
+        write_ranking(folder / RANKINGS, name, dataset.pool[order], dataset)
     for name in sorted(traces.keys() & {*MEMBERSHIPS, *NUMBERS}):
         rows = traces[name]
         group = np.full(len(dataset.manifest), -1)
         group[dataset.pool] = rows.argmax(axis=1) if name in MEMBERSHIPS else rows[:, -1]
         _write(folder / GROUPS / f"{name}.npy", group)
+
+
+def write_ranking(folder: Path, name: str, ids: Ids, dataset: Dataset) -> Path:
+    """Write ``NAME_sorted_idx.npy``: the pool in an order, then the ids outside of it, ascending; return its path.
+
+    Args:
+        folder: made if it is not there.
+        name: of the ranking.
+        ids: of the pool, each once, most wanted first.
+        dataset: whose pool it is.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    path = folder / f"{name}_sorted_idx.npy"
+    _write(path, np.concatenate([ids, np.setdiff1d(np.arange(len(dataset.manifest)), ids)]))
+    return path
 
 
 def read_groups(folder: Path) -> dict[str, Labels]:
