@@ -215,6 +215,13 @@ def test_paths_of_a_dataset_are_relative_to_the_study(tmp_path, monkeypatch):
     )
 
 
+def test_paths_of_a_dataset_inside_another_are_relative_to_the_study(tmp_path):
+    text = GOOD.replace('"toy"', '{ name = "sample", base = { name = "table", path = "x.csv" }, pool = 9 }')
+    (tmp_path / "study.toml").write_text(text)
+    inner = {"name": "table", "path": str(tmp_path / "x.csv")}
+    assert read_study(tmp_path / "study.toml").study.dataset == {"name": "sample", "base": inner, "pool": 9}
+
+
 # --------------------------------------------------------------------------------------------------- overrides: --set
 
 

@@ -271,8 +271,7 @@ def _rooted_spec(spec: StudySpec, folder: Path | None) -> StudySpec:
     dataset = spec.study.dataset
     if folder is None or isinstance(dataset, str):
         return spec
-    rooted = {k: _rooted(v, folder) if k in PATHS else v for k, v in dataset.items()}
-    return spec.model_copy(update={"study": spec.study.model_copy(update={"dataset": rooted})})
+    return spec.model_copy(update={"study": spec.study.model_copy(update={"dataset": _rooted(dataset, folder)})})
 
 
 PATHS = ("path", "labels", "features")
@@ -294,8 +293,15 @@ def collect(*steps: tuple[str, Any]) -> tuple[list[Any], list[str]]:
     return results, mistakes
 
 
-def _rooted(value: object, folder: Path) -> object:
-    return str(folder / value) if isinstance(value, str) else value
+def _rooted(dataset: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a dataset whose relative paths, and those of datasets it is made of, start at a folder."""
+    found = dict(dataset)
+    for name, value in dataset.items():
+        if isinstance(value, Mapping):
+            found[name] = _rooted(value, folder)
+        elif name in PATHS and isinstance(value, str):
+            found[name] = str(folder / value)
+    return found
 
 
 def _setting(text: str, example: str) -> tuple[list[str], Any]:
