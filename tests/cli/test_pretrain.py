@@ -73,6 +73,24 @@ def test_statistics_can_be_left_out(place, capsys):
     assert not (place / "ssl" / "traces").exists()
 
 
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes")
+def test_two_processes_share_a_training(place, capsys):
+    command = ["pretrain", "rotation", "bare.npy", *SMALL[:6], "--device", "cpu", "--json"]
+    assert main([*command, "--devices", "2", "--out", "two"]) == 0
+    answer = document(capsys)
+    assert answer["method"]["devices"] == 2
+    assert answer["traces"] == ["rotation_loss"]
+    assert main([*command, "--out", "one"]) == 0
+    for one, other in zip(document(capsys)["history"], answer["history"], strict=True):
+        assert other == pytest.approx(one, rel=1e-4)
+    two, one = (np.load(place / folder / "traces" / "rotation_loss.npy") for folder in ("two", "one"))
+    assert np.allclose(two, one, rtol=1e-3)
+    first = [(place / folder / "start" / "weights.safetensors").read_bytes() for folder in ("two", "one")]
+    assert first[0] == first[1]
+    assert main([*command, "--devices", "2", "--out", "one"]) == 2
+    assert "its method differ" in document(capsys)["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,6 +99,7 @@ def test_statistics_can_be_left_out(place, capsys):
         (["simclr", "bare.npy", "--set", "lr"], "expected KEY=VALUE"),
         (["simclr", "bare.npy", "--set", "temprature=0.1"], "Did you mean 'temperature'"),
         (["simclr", "bare.npy", "--set", "flip=maybe"], "expected bool"),
+        (["simclr", "bare.npy", "--devices", "0"], "Expected devices to be at least 1"),
         (["simclr", "bare.npy", "--device", "cuda9"], "Expected device to be one of"),
         (["simclr", "bare.npy", "--net", "small_cn"], "small_cnn"),
         (["simclr", "nowhere"], "no file or folder 'nowhere'"),

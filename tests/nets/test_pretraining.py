@@ -56,12 +56,18 @@ class Guess(Task):
     def views(self, rows, load, draws):
         self.seen.append(rows.tolist())
         x = load(rows).float()
-        return (self.normalise(x + 20 * torch.randn(x.shape, generator=draws)),)
+        return (self.normalise(x + 20 * draws.normal(36).view(x.shape)),)
 
-    def forward(self, rows, *views):
+    def forward(self, *views):
         z = self.fixed(self.backbone(views[0]))
-        loss = (self.head(z).squeeze(1) - views[0].mean(dim=(1, 2, 3))).square()
+        return z.detach(), (self.head(z).squeeze(1) - views[0].mean(dim=(1, 2, 3))).square()
+
+    def outcome(self, rows, *parts):
+        z, loss = parts
         return Outcome(loss.mean(), z, {"error": loss.detach()})
+
+    def measured(self):
+        return {"steps": float(self.steps)}
 
     def constant(self):
         return (self.fixed,)
@@ -69,7 +75,7 @@ class Guess(Task):
     def stepped(self):
         self.steps += 1
 
-    def finish(self, load, seed):
+    def finish(self, load, seed, share):
         assert not self.training
         return {"brightness": load(torch.arange(self.n)).float().mean(dim=(1, 2, 3))[:, None]}
 
@@ -133,7 +139,8 @@ class TestEpochs:
         with listening(lambda *heard: news.append(heard)), recording(lambda event, v: records.append((event, v))):
             task, made = train(tmp_path)
         assert [entry["epoch"] for entry in made.history] == [1, 2, 3]
-        assert set(made.history[0]) == {"epoch", "loss", "feature_std", "lr"}
+        assert set(made.history[0]) == {"epoch", "loss", "feature_std", "lr", "steps"}
+        assert [entry["steps"] for entry in made.history] == [3, 6, 9]
         assert [(event, dict(values)) for event, values in records] == [("epoch", entry) for entry in made.history]
         assert ("pre-training", 9, 9) in news
         assert made.traces["error"].shape == (23, 3)

@@ -63,6 +63,24 @@ def test_parameters_are_the_same_objects():
     assert [id(p) for p in synchronised(net, CPU).parameters()] == before
 
 
+def test_in_evaluation_nobody_waits_for_anybody(monkeypatch):
+    """Devices have not all as much to score, so one that waited in a norm would wait for ever."""
+    twin = synchronised(net_of(), CPU)
+    twin(torch.randn(5, 1, 6, 6))
+
+    def wait(*_):
+        raise AssertionError("a collective in evaluation mode")
+
+    monkeypatch.setattr("querist.nets.synchronised.all_reduce", wait)
+    monkeypatch.setattr(torch.distributed, "all_reduce", wait)
+    x = torch.randn(5, 1, 6, 6)
+    found = twin.eval()(x)
+    monkeypatch.undo()
+    plain = net_of()
+    plain.load_state_dict(twin.state_dict())
+    torch.testing.assert_close(found, plain.eval()(x), rtol=1e-4, atol=1e-4)
+
+
 def test_a_kind_of_its_own_is_refused():
     class Own(torch.nn.BatchNorm2d):
         pass

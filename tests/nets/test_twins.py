@@ -11,18 +11,23 @@ pytestmark = pytest.mark.deep
 from hypothesis import given, strategies as st
 
 from querist.errors import SpecError
+from querist.nets.share import Draws, Share
 from querist.nets.twinning import Twinning
 from querist.nets.twins import blur, boxes, brightness, crop, distort, recolour, shift_hue
 
 PLAIN = {"crop": 1.0, "flip": False, "jitter": 0.0, "hue": 0.0, "grey": 0.0}
 
 
-def draws(seed=0):
+def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def draws(seed=0, n=6):
+    return Draws(generator(seed), n)
+
+
 def images(b=6, channels=3, h=9, w=7, seed=0):
-    return torch.randint(0, 256, (b, channels, h, w), generator=draws(seed), dtype=torch.uint8)
+    return torch.randint(0, 256, (b, channels, h, w), generator=generator(seed), dtype=torch.uint8)
 
 
 class TestColours:
@@ -70,7 +75,7 @@ class TestCrops:
 
     @pytest.mark.parametrize("area", [0.08, 0.2, 0.9])
     def test_boxes_lie_within_the_image_and_have_the_area_asked_for(self, area):
-        centre, side = boxes(4000, area, draws())
+        centre, side = boxes(area, draws(n=4000))
         assert (centre - side / 2 >= -1e-6).all()
         assert (centre + side / 2 <= 1 + 1e-6).all()
         free = (side < 1).all(dim=1)
@@ -108,7 +113,7 @@ class TestViews:
     def test_are_in_range_keyed_by_the_generator_and_differ_from_image_to_image(self):
         same = images(b=1).expand(50, -1, -1, -1)
         state = torch.get_rng_state()
-        first, again, other = (distort(same, Twinning(blur=0.5), draws(seed)) for seed in (0, 0, 1))
+        first, again, other = (distort(same, Twinning(blur=0.5), draws(seed, 50)) for seed in (0, 0, 1))
         assert torch.equal(state, torch.get_rng_state())
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
@@ -117,15 +122,23 @@ class TestViews:
         assert first.max() <= 255.001
         assert first.shape == same.shape
 
+    def test_the_views_of_an_image_do_not_depend_on_how_many_devices_there_are(self):
+        x, everything = images(b=7), Twinning(blur=0.5)
+        whole = distort(x, everything, draws(n=7))
+        for rank in range(3):
+            share = Share(rank, 3)
+            part = distort(share.own(x), everything, Draws(generator(), 7, share))
+            assert torch.allclose(part, share.own(whole), atol=1e-3)
+
     def test_probabilities_are_shares_of_images(self):
         same = images(b=1).expand(2000, -1, -1, -1)
         for name in ("grey", "blur"):
-            view = distort(same, Twinning(**PLAIN | {name: 0.3}), draws())
+            view = distort(same, Twinning(**PLAIN | {name: 0.3}), draws(n=2000))
             changed = (view != same).flatten(1).any(dim=1).float().mean()
             assert abs(float(changed) - 0.3) < 0.04
-        view = distort(same, Twinning(**PLAIN | {"jitter": 0.4, "jittered": 0.3}), draws())
+        view = distort(same, Twinning(**PLAIN | {"jitter": 0.4, "jittered": 0.3}), draws(n=2000))
         assert abs(float((view != same).flatten(1).any(dim=1).float().mean()) - 0.3) < 0.04
-        view = distort(same, Twinning(**PLAIN | {"flip": True}), draws())
+        view = distort(same, Twinning(**PLAIN | {"flip": True}), draws(n=2000))
         assert abs(float(((view - same.flip(3)).abs() < 0.01).flatten(1).all(dim=1).float().mean()) - 0.5) < 0.05
 
 

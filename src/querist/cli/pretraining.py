@@ -61,6 +61,13 @@ def pretrain(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and views.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that share every batch: one per graphics card, or of the CPU, each on one core; default 1.",
+            show_default=False,
+        ),
+    ] = None,
     traces: Annotated[
         bool, typer.Option("--traces/--no-traces", help="Keep statistics per image, for rankings of first pools.")
     ] = True,
@@ -77,7 +84,7 @@ def pretrain(
     Example: `querist pretrain simclr photos --net small_cnn --epochs 100`, then
     `querist select photos --features "pretrained(path='pretrained')" --budget 50`.
     """
-    chosen = _chosen(method, {"net": net, "epochs": epochs, "batch": batch}, sets or (), traces)
+    chosen = _chosen(method, {"net": net, "epochs": epochs, "batch": batch, "devices": devices}, sets or (), traces)
     start = time.perf_counter()
     with bars(), recording(_tell):
         document = in_background(lambda: _carry_out(source, chosen, output, seed, device, store))
@@ -161,6 +168,10 @@ def _tell(event: str, values: Mapping[str, Value]) -> None:
             f"epoch {values['epoch']}: loss {float(values['loss']):.3f}{knn}, spread of features "
             f"{float(values['feature_std']):.2f}, learning rate {float(values['lr']):.3g}"
         )
+        if "sure" in values:
+            words += f", sure of their cluster {100 * float(values['sure']):.1f} % of the images"
+        if values.get("empty_clusters"):
+            words += f", empty clusters {values['empty_clusters']}"
         err.print(words, highlight=False, markup=False, soft_wrap=True)
 
 

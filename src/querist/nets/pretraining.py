@@ -10,15 +10,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from querist.arrays import Array
-from querist.errors import DataError, FitError
+from querist.errors import DataError, FitError, SpecError
 from querist.evidence.view import View
 from querist.nets.backbones import embed_backbone
 from querist.nets.images import Normalisation, read_images
 from querist.nets.optimisers import groups, make_optimiser
 from querist.nets.passes import Passes
-from querist.nets.running import generator, reproducible
+from querist.nets.running import generator, reproducible, restart
+from querist.nets.share import Draws, share_of
 from querist.nets.standing import Standing
-from querist.nets.tasks.base import Outcome, Task
+from querist.nets.tasks.base import Task
 from querist.progress import record, tell
 from querist.seeds import Seed
 
@@ -52,7 +53,7 @@ class Pretrainer:
 
     Args:
         passes: how long and with what steps.
-        fabric: where.
+        fabric: where. A batch is shared by all devices: more of them change how fast it is, and nothing else.
         look: asked after every epoch; what it answers is recorded and changes nothing.
     """
 
@@ -77,7 +78,7 @@ class Pretrainer:
             DataError: the pool has fewer than two images, or `folder` holds the state of another training.
             FitError: the loss is not finite.
         """
-        n, device = len(pool), self.fabric.device
+        n, device, share = len(pool), self.fabric.device, share_of(self.fabric)
         if n < 2:
             raise DataError(f"Expected a pool of at least two images to learn from, got {n}.")
         task.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -86,14 +87,21 @@ class Pretrainer:
         history = standing.restore()
         module, stepper = self.fabric.setup(task, optimizer)
         load, embeddings = Loader(pool, device), embedding_of(task.backbone, task.normalise)
+
+        def features() -> Tensor:
+            own = share.own(torch.arange(n)).numpy()
+            return share.whole(torch.from_numpy(embeddings(pool.take(own))), n)
+
         for epoch in range(len(history), self.passes.epochs):
             address = seed.child("epoch", epoch)
             with reproducible(address.child("global"), device):
                 draws = generator(address.child("draws"))
                 task.train()
-                fresh = task.begin(epoch, lambda: torch.from_numpy(embeddings(pool)), draws)
-                forget(optimizer, fresh)
+                forget(optimizer, task.begin(epoch, features, draws))
                 task.train()
+                if share.rank:
+                    # Dropout, and whatever else draws from torch's global generators, is not the same on two devices.
+                    restart(address.child("global", share.rank), device)
                 values, columns = self.epoch(epoch, task, module, stepper, load, draws)
                 values |= self.look(epoch + 1, embeddings)
             history.append({"epoch": epoch + 1, **values})
@@ -101,14 +109,14 @@ class Pretrainer:
             record("epoch", **history[-1])
         task.eval()
         with reproducible(seed.child("finish"), device), torch.no_grad():
-            last = {name: _numpy(value) for name, value in task.finish(load, seed.child("finish")).items()}
+            last = {name: _numpy(value) for name, value in task.finish(load, seed.child("finish"), share).items()}
         return Pretraining(history, {**standing.columns(), **last})
 
     def epoch(
         self, epoch: int, task: Task, module: nn.Module, optimizer: Any, load: "Loader", draws: torch.Generator
     ) -> tuple[dict[str, float], dict[str, Array]]:
         """Train one epoch; return what was measured, and a statistic ``(n,)`` per name for every image seen."""
-        batches = cut(task.order(draws), self.passes.size(epoch))
+        share, batches = share_of(self.fabric), cut(task.order(draws), self.passes.size(epoch))
         horizon, first = self.passes.epochs * len(batches), epoch * len(batches)
         losses, spreads = torch.zeros(2, len(batches), device=load.device)
         columns: dict[str, Tensor] = {}
@@ -117,9 +125,10 @@ class Pretrainer:
             for group in optimizer.param_groups:
                 group["lr"] = self.passes.peak if group["constant"] else rate
             with torch.no_grad():
-                views = task.views(rows, load, draws)
+                views = task.views(share.own(rows), load, Draws(draws, len(rows), share))
             optimizer.zero_grad(set_to_none=True)
-            outcome: Outcome = module(rows.to(load.device), *views)
+            parts = [share.whole(part, len(rows)) for part in module(*views)]
+            outcome = task.outcome(rows.to(load.device), *parts)
             if outcome.loss.requires_grad:
                 self.fabric.backward(outcome.loss)
                 if self.passes.clip is not None:
@@ -141,7 +150,7 @@ class Pretrainer:
                 f"{self.passes.lr:g}), raise warmup (now {self.passes.warmup:g}), or set clip."
             )
         measured = {"loss": loss, "feature_std": float(spreads.mean()), "lr": self.passes.rate(first, horizon)}
-        return measured, {name: _numpy(value) for name, value in columns.items()}
+        return {**measured, **task.measured()}, {name: _numpy(value) for name, value in columns.items()}
 
     def optimizer(self, task: Task) -> torch.optim.Optimizer:
         """Return the optimiser; its rates are set at every update."""
@@ -174,6 +183,16 @@ class Loader:
         if self._all is not None:
             return self._all[rows.to(self.device)]
         return _tensor(self._pool.take(rows.cpu().numpy())).to(self.device)
+
+
+def require_shares(passes: Passes, n: int, devices: int) -> None:
+    """Raise `SpecError` unless every batch of a pool of n images has an image for each device."""
+    smallest = min(n // -(-n // passes.size(epoch)) for epoch in range(passes.epochs))
+    if smallest < devices:
+        raise SpecError(
+            f"a batch of {smallest} images, of a pool of {n}, cannot be shared by {devices} devices: raise batch, or "
+            "take fewer devices."
+        )
 
 
 def cut(order: Tensor, batch: int) -> list[Tensor]:

@@ -10,26 +10,23 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
-from torch._C._distributed_c10d import FileStore  # pyright: ignore[reportMissingModuleSource]
 
 from querist.errors import FitError
 from querist.nets.checkpoints import fill
 from querist.nets.dynamics import Examples
+from querist.nets.joining import joined
 from querist.nets.net import Net
 from querist.nets.processes import require_devices, require_importable, run
 from querist.nets.rank import Say
 from querist.nets.run import Trained
-from querist.nets.running import quiet, reproducible
+from querist.nets.running import reproducible
 from querist.nets.synchronised import synchronised
 from querist.nets.training import Trainer
-from querist.progress import listening, recording
 from querist.seeds import Seed
 
-RESULT, STORE = "result", "store"
-"""Files in the room of a fit."""
+RESULT = "result"
+"""File in the room of a fit."""
 
 
 def fit(
@@ -117,29 +114,20 @@ class Job(NamedTuple):
 
     def work(self, rank: int, devices: int, kind: Literal["cpu", "cuda"], say: Say) -> None:
         """Train, and leave weights and record in the room if this is the first process."""
-        # Processes find one another through a file: a port could be taken by the time it is used.
-        store = FileStore(str(self.room / STORE), devices)
-        backend = "nccl" if kind == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=devices)
-        with quiet():
-            here = LightningEnvironment()
-            fabric = Fabric(accelerator=kind, devices=devices, strategy="ddp", precision=self.precision, plugins=[here])
-            fabric.launch()
-        self.trainer.fabric = fabric
-        train, held = (get_examples(self.room, name) for name in ("train", "validation"))
-        if train is None:
-            raise FitError(f"the examples of a fit on {devices} devices are gone from {self.room}.")
-        with reproducible(self.seed, fabric.device), listening(partial(say, "tell")), recording(partial(say, "record")):
-            net = cast("Net", synchronised(self.build(), fabric.device))
-            fill(net, self.weights, "the process that started the fit")
-            for name, parameter in net.named_parameters():
-                parameter.requires_grad_(name not in self.frozen)
-            trained = self.trainer.fit(net, train, self.seed, validation=held, folder=self.folder)
-        if rank == 0:
-            weights = {name: value.cpu() for name, value in net.state_dict().items()}
-            (self.room / RESULT).write_bytes(pickle.dumps((weights, trained)))
-        fabric.barrier()
-        torch.distributed.destroy_process_group()
+        with joined(rank, devices, kind, say, self.room, self.precision) as fabric:
+            self.trainer.fabric = fabric
+            train, held = (get_examples(self.room, name) for name in ("train", "validation"))
+            if train is None:
+                raise FitError(f"the examples of a fit on {devices} devices are gone from {self.room}.")
+            with reproducible(self.seed, fabric.device):
+                net = cast("Net", synchronised(self.build(), fabric.device))
+                fill(net, self.weights, "the process that started the fit")
+                for name, parameter in net.named_parameters():
+                    parameter.requires_grad_(name not in self.frozen)
+                trained = self.trainer.fit(net, train, self.seed, validation=held, folder=self.folder)
+            if rank == 0:
+                weights = {name: value.cpu() for name, value in net.state_dict().items()}
+                (self.room / RESULT).write_bytes(pickle.dumps((weights, trained)))
 
 
 def put_examples(room: Path, name: str, examples: Examples) -> None:

@@ -37,19 +37,23 @@ class Standing:
         self, folder: Path, identity: str, task: nn.Module, optimizer: torch.optim.Optimizer, fabric: Fabric
     ) -> None:
         self._folder, self._identity, self._task, self._optimizer = folder, identity, task, optimizer
-        self._precision = fabric.strategy.precision
+        self._precision, self._writes = fabric.strategy.precision, fabric.global_rank == 0
 
     def keep(self, history: list[dict[str, float]], columns: dict[str, Array]) -> None:
         """Write the state after the last epoch of the history, and the statistics ``(n,)`` per name of that epoch.
 
+        Of several devices, which all have the same, the first one does.
+
         Raises:
             StoreError: the folder cannot be written.
         """
+        if not self._writes:
+            return
         for name, column in columns.items():
             buffer = BytesIO()
             np.save(buffer, column.astype(np.float32), allow_pickle=False)
             write_bytes(self._folder / f"{name}.{len(history):05d}.npy", buffer.getvalue())
-        weights = {f"task.{name}": value for name, value in _tensors(self._task)}
+        weights = {f"task.{name}": value for name, value in tensors_of(self._task)}
         weights |= {OPTIMIZER + name: value for name, value in memory(self._optimizer).items()}
         precision = self._precision.state_dict()
         card = {"kind": KIND, "identity": self._identity, "history": history, "precision": precision}
@@ -63,7 +67,7 @@ class Standing:
         """
         path = self._folder / STATE
         if not path.is_file():
-            for stale in self._folder.glob("*.npy"):  # of an epoch whose state nobody wrote
+            for stale in self._folder.glob("*.npy") if self._writes else ():  # of an epoch whose state nobody wrote
                 stale.unlink()
             return []
         weights, card = read_state(path, KIND)
@@ -73,7 +77,7 @@ class Standing:
                 "another folder, or delete this one to start anew."
             )
         with torch.no_grad():
-            for name, value in _tensors(self._task):
+            for name, value in tensors_of(self._task):
                 value.copy_(weights[f"task.{name}"])
         known = {name.removeprefix(OPTIMIZER): v for name, v in weights.items() if name.startswith(OPTIMIZER)}
         remember(self._optimizer, known)
@@ -88,7 +92,7 @@ class Standing:
         return {name: np.stack(columns, axis=1) for name, columns in found.items()}
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield all parameters and buffers; `state_dict` leaves out some buffers, such as a queue of negatives."""
     yield from module.named_parameters()
     yield from module.named_buffers()

@@ -21,10 +21,9 @@ class SynchronisedNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of torch
         """Return normalised rows; gradients flow through the statistics to the rows of all devices."""
-        if not self.training and self.running_mean is not None:  # without running statistics, the batch's serve
-            return functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+        if not self.training:  # as in torch, alone: devices need not score at the same time
+            known, bare = (self.running_mean, self.running_var), self.running_mean is None
+            return functional.batch_norm(input, *known, self.weight, self.bias, training=bare, eps=self.eps)
         dims = [axis for axis in range(input.ndim) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(input.ndim)]
         count = input.new_tensor(float(input.numel() // input.shape[1]))

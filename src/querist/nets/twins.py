@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from querist.nets.share import Draws
 from querist.nets.tasks.base import Load, Start, Task
 from querist.nets.twinning import Twinning
 
@@ -23,14 +24,14 @@ class TwinTask(Task):
         super().__init__(start)
         self.twinning = twinning
 
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
         """Return two views of every image, drawn independently."""
         images = load(rows)
         first, second = (self.normalise(distort(images, self.twinning, draws)) for _ in range(2))
         return first, second
 
 
-def distort(images: Tensor, twinning: Twinning, draws: torch.Generator) -> Tensor:
+def distort(images: Tensor, twinning: Twinning, draws: Draws) -> Tensor:
     """Return one random view of each image: cropped, mirrored, its colours changed, grey, blurred, in this order.
 
     Brightness, contrast, saturation and hue change in this order, where libraries on single images shuffle it: one
@@ -39,22 +40,22 @@ def distort(images: Tensor, twinning: Twinning, draws: torch.Generator) -> Tenso
     Args:
         images: ``(b, channels, h, w)`` uint8.
         twinning: how views differ; what concerns colours leaves images of one channel alone.
-        draws: source of randomness, on the CPU: the same numbers for every device.
+        draws: source of randomness for each image.
 
     Returns:
         ``(b, channels, h, w)`` float32 in 0..255.
     """
-    b, channels = images.shape[:2]
+    channels = images.shape[1]
 
     def uniform(low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(b, generator=draws)).to(images.device)
+        return (low + (high - low) * draws.uniform()).to(images.device)
 
     def one_in(share: float) -> Tensor:
         return uniform(0, 1) < share
 
     x = images.float()
     if twinning.crop < 1 or twinning.flip:
-        x = crop(x, *boxes(b, twinning.crop, draws), mirrored=one_in(0.5 if twinning.flip else 0))
+        x = crop(x, *boxes(twinning.crop, draws), mirrored=one_in(0.5 if twinning.flip else 0))
     if twinning.jitter or (twinning.hue and channels == 3):
         low, high = 1 - twinning.jitter, 1 + twinning.jitter
         changed, light, contrast, saturation = one_in(twinning.jittered), *(uniform(low, high) for _ in range(3))
@@ -67,16 +68,16 @@ def distort(images: Tensor, twinning: Twinning, draws: torch.Generator) -> Tenso
     return x
 
 
-def boxes(b: int, area: float, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+def boxes(area: float, draws: Draws) -> tuple[Tensor, Tensor]:
     """Return centres and sides of random crops, ``(b, 2)`` each on the CPU: x and y as shares of the image.
 
     Their area is uniform between `area` and 1 as a share of the image, the logarithm of their ratio of sides, seen from
     that of the image, uniform up to 4 : 3 either way, as in Szegedy et al., CVPR 2015. A side that would be too long is
     cut to the image, where others draw again; places are uniform and not rounded to pixels.
     """
-    share, ratio, x, y = torch.rand(4, b, generator=draws)
+    share, ratio, x, y = (draws.uniform() for _ in range(4))
     share = area + (1 - area) * share
-    stretch = torch.exp((2 * ratio - 1) * math.log(RATIO) / 2) if area < 1 else torch.ones(b)
+    stretch = torch.exp((2 * ratio - 1) * math.log(RATIO) / 2) if area < 1 else torch.ones_like(share)
     side = torch.stack([share.sqrt() * stretch, share.sqrt() / stretch], dim=1).clamp(max=1.0)
     corner = torch.stack([x, y], dim=1) * (1 - side)
     return corner + side / 2, side

@@ -55,6 +55,15 @@ class TestSettings:
         with pytest.raises((SpecError, UnknownNameError)):
             methods.build({"name": "simsiam", **wrong})
 
+    @pytest.mark.parametrize("name", sorted(set(methods.names()) - {"scan"}))
+    def test_every_method_has_devices_and_one_goes_without_saying(self, name):
+        one, two = (methods.build({"name": name, "devices": devices}) for devices in (1, 2))
+        assert two.identity() == {**one.identity(), "devices": 2}
+        assert "devices" not in one.identity()
+        assert describe(one)["devices"] == 1
+        with pytest.raises(SpecError, match=r"Expected devices .* got 9: each has a share of every batch"):
+            methods.build({"name": name, "devices": 9, "batch": 8})
+
     @pytest.mark.parametrize("wrong", [{"traces": [0.0]}, {"temperature": 0}, {"loss_views": -1}, {"hidden": 0}])
     def test_impossible_settings_of_contrast_are_refused(self, wrong):
         with pytest.raises(SpecError, match="Expected"):
@@ -91,7 +100,7 @@ class TestTasks:
     def test_simsiam_is_the_mean_of_both_directions_without_a_gradient_of_projections(self):
         torch = self.torch
         task, views = self.task("simsiam", bottleneck=4), self.views()
-        loss = task(torch.arange(6), *views).loss
+        loss = task.outcome(torch.arange(6), *task(*views)).loss
 
         def plain(stop):
             z = [task.projector(task.backbone(view)) for view in views]
@@ -119,7 +128,7 @@ class TestTasks:
     def test_simclr_keeps_what_it_minimises(self):
         torch = self.torch
         task = self.task("simclr", temperature=0.2, traces=[0.2, 0.1])
-        outcome = task(torch.arange(6), *self.views())
+        outcome = task.outcome(torch.arange(6), *task(*self.views()))
         assert list(outcome.traces) == ["contrast_prob_T0.2", "contrast_prob_T0.1"]
         assert all(value.shape == (6,) and not value.requires_grad for value in outcome.traces.values())
         from querist.nets.contrast import contrast_losses
@@ -147,7 +156,7 @@ class TestTasks:
         torch = self.torch
         task, views = self.task("moco", queue=10, temperature=0.2), self.views()
         bank = task.criterion.memory_bank.bank.clone()
-        outcome = task(torch.arange(6), *views)
+        outcome = task.outcome(torch.arange(6), *task(*views))
         with torch.no_grad():
             q = torch.nn.functional.normalize(task.projector(task.backbone(views[0])))
             k = torch.nn.functional.normalize(task.slow(views[1]))
@@ -171,8 +180,10 @@ class TestTasks:
 
     def test_views_are_normalised_last(self):
         torch = self.torch
+        from querist.nets.share import Draws
+
         task = self.task("simsiam", bottleneck=4, crop=1.0, flip=False, jitter=0.0, grey=0.0, hue=0.0)
         images = torch.full((20, 1, 8, 8), 150, dtype=torch.uint8)
-        first, second = task.views(torch.arange(4), lambda rows: images[rows], torch.Generator())
+        first, second = task.views(torch.arange(4), lambda rows: images[rows], Draws(torch.Generator(), 4))
         assert torch.equal(first, torch.ones(4, 1, 8, 8))
         assert torch.equal(first, second)

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the extra deep")
 pytest.importorskip("lightning_fabric", reason="needs the extra deep")
 pytestmark = pytest.mark.deep
 
+from querist.nets.share import Draws
 from querist.nets.tasks.deep_cluster import balanced, whitened, without_gaps
 from querist.seeds import Seed
 
@@ -65,12 +66,12 @@ class TestEpochs:
     def test_the_loss_is_the_cross_entropy_of_the_clusters_of_the_rows(self, task, images):
         task.begin(0, blobs, draws())
         rows = torch.tensor([5, 0, 7, 7])
-        (x,) = task.views(rows, lambda rows: images[rows], draws())
+        (x,) = task.views(rows, lambda rows: images[rows], Draws(draws(), 4))
         assert torch.allclose(x, (images[rows].float() - 100) / 50, atol=1e-5)
         task.eval()
         log = task.head(task.backbone(x)).log_softmax(dim=1)
         expected = -torch.stack([log[i, task.cluster[row]] for i, row in enumerate(rows)]).mean()
-        assert task(rows, x).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert task.outcome(rows, *task(x)).loss.item() == pytest.approx(expected.item(), rel=1e-5)
         assert torch.equal(task.finish(lambda rows: images[rows], Seed(0))["deep_cluster"][:, 0], task.cluster)
 
 

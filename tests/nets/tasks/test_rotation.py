@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the extra deep")
 pytest.importorskip("lightning_fabric", reason="needs the extra deep")
 pytestmark = pytest.mark.deep
 
+from querist.nets.share import Draws
 from querist.nets.tasks.rotation import rotation_losses, rotations
 from querist.seeds import Seed
 
@@ -36,12 +37,12 @@ class TestTask:
     def test_a_batch_has_all_rotations_of_each_image(self, begin, task_of, images):
         task = task_of(begin(), name="rotation", crop=0.0, flip=False)
         rows = torch.tensor([3, 9])
-        (x,) = task.views(rows, lambda rows: images[rows], torch.Generator())
+        (x,) = task.views(rows, lambda rows: images[rows], Draws(torch.Generator(), 2))
         assert torch.allclose(x, rotations((images[rows].float() - 100) / 50), atol=1e-5)
         task.eval()
         logits = task.head(task.backbone(x))
         expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
-        assert task(rows, x).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert task.outcome(rows, *task(x)).loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
     def test_the_statistic_sees_each_rotation_of_each_clean_image_once(self, begin, task_of, images):
         task, seen = task_of(begin(), name="rotation").eval(), []

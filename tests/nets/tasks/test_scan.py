@@ -19,6 +19,7 @@ from querist.evidence.view import View
 from querist.nets.images import Normalisation
 from querist.nets.pretraining import Pretrainer
 from querist.nets.running import make_fabric, reproducible
+from querist.nets.share import Draws
 from querist.nets.tasks.base import Start
 from querist.nets.tasks.scan import consistency, self_labelling
 from querist.seeds import Seed
@@ -83,12 +84,12 @@ class TestStages:
         task, asked = self.task(begin, task_of, crop=0.0, flip=False), []
         task.near = torch.arange(60).view(20, 3) % 20
         load, rows = (lambda rows: asked.append(rows) or images[rows]), torch.arange(20)
-        task.views(rows, load, torch.Generator().manual_seed(0))
+        task.views(rows, load, Draws(torch.Generator().manual_seed(0), 20))
         assert torch.equal(asked[0], rows)
         assert all(int(a) in task.near[i].tolist() for i, a in enumerate(asked[1]))
         assert len({(task.near[i] == a).nonzero().item() for i, a in enumerate(asked[1])}) == 3
         assert len(list(task.begin(2, lambda: None, torch.Generator()))) == len(list(task.parameters()))
-        weak, strong = task.views(rows, load, torch.Generator().manual_seed(0))
+        weak, strong = task.views(rows, load, Draws(torch.Generator().manual_seed(0), 20))
         assert torch.equal(asked[2], asked[3])
         assert torch.allclose(weak, (images.float() - 100) / 50, atol=1e-5)
         assert not torch.allclose(strong, weak)
@@ -145,6 +146,29 @@ class TestTraining:
         assert (cluster == cluster[0]).all()
         assert made.history[17]["loss"] < -4
         assert 0 < made.history[-1]["loss"] < 1
+
+    def test_it_says_how_many_are_sure_and_which_clusters_nobody_is_in(self, tmp_path, pool):
+        settings = {"epochs": 24, "self_labelling": 0.25, "batch": 60, "label_batch": 60, "lr": 0.03, "threshold": 0.8}
+        _, made = train(tmp_path / "a", pool, **settings)
+        assert ["sure" in epoch for epoch in made.history] == [False] * 18 + [True] * 6
+        assert 0.5 < made.history[-1]["sure"] <= 1
+        assert made.history[-1]["empty_clusters"] == 0
+        assert not methods.build({"name": "scan", **settings}).notices(made.history)
+        method = {"epochs": 2, "self_labelling": 0.5, "threshold": 0.9999, "clusters": 70, "lr": 1e-4}
+        _, made = train(tmp_path / "b", pool, **method)
+        assert made.history[-1]["sure"] == 0
+        assert 10 <= made.history[-1]["empty_clusters"] < 70
+        never, empty = methods.build({"name": "scan", **method}).notices(made.history)
+        assert never.startswith("No image was ever sure of its cluster: 1 epochs of self-labelling")
+        assert f"{made.history[-1]['empty_clusters']} clusters are empty" in empty
+
+    def test_notices_of_a_training_that_lost_its_sure_images_and_of_an_old_one(self):
+        method = methods.build("scan(epochs=3)")
+        (lost,) = method.notices([{"sure": 0.2}, {"sure": 0.0}])
+        assert "no image was sure of its cluster any more" in lost
+        (one,) = method.notices([{"sure": 0.2, "empty_clusters": 1}])
+        assert "1 cluster is empty" in one
+        assert not method.notices([{"loss": 0.5}])
 
     def test_a_batch_without_a_sure_image_makes_no_step(self, tmp_path, pool):
         settings = {"batch": 20, "label_batch": 20, "lr": 0.01, "threshold": 0.9999, "weight_decay": 0.1}

@@ -30,7 +30,7 @@ def test_temperatures_are_bounded_learned_and_kept(begin, task_of, images):
     task = task_of(begin(), name="simclr", learned_temperature=True, temperature=0.2, width=8, loss_views=1)
     assert task.tau(torch.zeros(1, 96)).item() == pytest.approx(0.2 * 4 ** torch.tanh(task.said.bias).item(), rel=1e-5)
     views = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(v)) for v in (0, 1)]
-    outcome = task(torch.arange(6), *views)
+    outcome = task.outcome(torch.arange(6), *task(*views))
     outcome.loss.backward()
     assert task.said.weight.grad.abs().max() > 0
     assert list(outcome.traces) == ["contrast_prob_T0.1"]

@@ -8,6 +8,7 @@ pytestmark = pytest.mark.deep
 
 from torch.distributions import Normal, kl_divergence
 
+from querist.nets.share import Draws
 from querist.nets.tasks.vae import Decoder, vae_losses
 from querist.seeds import Seed
 
@@ -52,11 +53,11 @@ class TestTask:
     def test_the_training_draws_codes_and_the_statistic_does_not(self, begin, task_of, images, net):
         task = task_of(begin(net), name="vae", latent=4, batch=10).eval()
         load, rows = (lambda rows: images[rows]), torch.arange(20)
-        x, noise = task.views(rows, load, torch.Generator().manual_seed(0))
+        x, noise = task.views(rows, load, Draws(torch.Generator().manual_seed(0), 20))
         assert torch.allclose(x, (images.float() - 100) / 50, atol=1e-5)
         with torch.no_grad():
-            at_mean = task(rows, x, torch.zeros(20, 4)).loss
-            drawn = task(rows, x, noise).loss
+            at_mean = task.outcome(rows, *task(x, torch.zeros(20, 4))).loss
+            drawn = task.outcome(rows, *task(x, noise)).loss
             losses = task.finish(load, Seed(0))["vae_loss"]
         assert losses.mean().item() == pytest.approx(at_mean.item(), rel=1e-5)
         assert drawn.item() != at_mean.item()

@@ -30,9 +30,9 @@ class MoCo(Method, Twinning):
     """Minimises the cross-entropy of picking an image's key among `queue` keys of earlier batches.
 
     Keys come from a moving average of the net, so a queue of old ones stays consistent, and small batches have many
-    negatives. On one device there is no shuffling of batch normalisation: keys are normalised by the batch of the very
-    images that are looked for, from which a net can learn to cheat a little. It keeps the probabilities per image and
-    epoch that `simclr` keeps, among the images of the batch.
+    negatives. There is no shuffling of batch normalisation, for several devices normalise by the whole batch as one
+    does: keys are normalised by the batch of the very images that are looked for, from which a net can learn to cheat a
+    little. It keeps the probabilities per image and epoch that `simclr` keeps, among the images of the batch.
 
     The presets ``csval_`` are those whose dynamics Chen et al. (MIDL 2023) rank first pools by. ``paper`` is for
     ImageNet at 224 pixels.

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -29,7 +30,8 @@ class SCAN(Method):
     First it minimises ``-log <p(x), p(neighbour of x)> - entropy * H(mean p)``: neighbours are the nearest images in
     the unit features of `init`, found once. Then images label themselves: where the probability of a cluster is above
     `threshold` on a weak view, a strong view learns that cluster, every cluster weighing the same. A batch without a
-    sure image makes no step; if the loss of all last epochs is 0, no image ever was sure.
+    sure image makes no step. Every epoch records how many clusters were no image's likeliest, ``empty_clusters``, and
+    in the second stage the share of images that were ``sure``; where clusters are empty or nobody is sure, it says so.
 
     It keeps the cluster probabilities of every clean image as ``scan_probs``, and what `init` kept of the same images.
 
@@ -116,6 +118,25 @@ class SCAN(Method):
             SpecError: none was given.
         """
         return {**super().identity(), "init": Pretrained(path=str(self.initial())).identity()}
+
+    def notices(self, history: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+        """Return a word about images that were sure of no cluster, and about clusters without images."""
+        found, last = [], history[-1]
+        if "sure" in last and not any(epoch.get("sure", 0) for epoch in history):
+            found.append(
+                f"No image was ever sure of its cluster: {len(history) - self.clustering} epochs of self-labelling "
+                f"changed nothing. Lower threshold (now {self.threshold:g}), or train the first stage for longer, by "
+                "more epochs or a smaller self_labelling."
+            )
+        elif last.get("sure") == 0:
+            found.append("In the last epoch no image was sure of its cluster any more. Lower threshold or lr.")
+        if empty := int(last.get("empty_clusters", 0)):
+            found.append(
+                f"{empty} cluster{'s are' if empty > 1 else ' is'} empty: in the last epoch no image was likeliest in "
+                f"{'them' if empty > 1 else 'it'}. Raise entropy (now {self.entropy:g}), lower threshold (now "
+                f"{self.threshold:g}) or self_labelling, or ask for fewer clusters."
+            )
+        return tuple(found)
 
     def task(self, start: "Start") -> "Task":
         """Return backbone and head.

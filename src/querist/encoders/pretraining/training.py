@@ -3,9 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from querist import extras
 from querist.arrays import Array
@@ -18,6 +18,12 @@ from querist.evidence.view import View
 from querist.files import write_bytes
 from querist.registry import describe, digest
 from querist.seeds import Seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from querist.nets.images import Normalisation
+    from querist.nets.tasks.base import Task
 
 STATE, HISTORY, TASK, START = "state", "history.json", "task", "start"
 
@@ -51,7 +57,9 @@ def pretrain(
     The folder then holds the backbone (``weights.safetensors``, ``card.json``; see the encoder ``pretrained``), the
     whole task with its heads in ``task/``, ``traces/NAME.npy`` with a row per item, rankings and clusters by them (see
     `write_rankings`), ``history.json``, and in ``start/`` the same backbone at random weights, to compare with. A
-    training that was killed continues with the same bits on the same device; one that is done is not done again.
+    training that was killed continues with the same bits on the same device; one that is done is not done again. On
+    several devices (`Method.devices`) there is a process for each, which reads a copy of the images in the folder for
+    temporary files.
 
     Args:
         dataset: whose pool to learn from.
@@ -77,13 +85,13 @@ def pretrain(
     from querist.nets.images import Normalisation, normalisation, read_images
     from querist.nets.net import build_net
     from querist.nets.pretraining import Pretrainer
+    from querist.nets.pretraining_ranks import fit
     from querist.nets.running import make_fabric, reproducible
-    from querist.nets.tasks.base import Start
 
     images = {"name": dataset.name, "images": images_fingerprint(dataset)}
     about = {"method": method.identity(), "dataset": images, "seed": seed}
     if (folder / CARD).is_file():
-        return _finished(folder, about)
+        return _finished(folder, method, about)
     pool = View(dataset, dataset.pool)
     if len(pool) < 2:
         raise DataError(f"Expected a pool of at least two images to learn from, got {len(pool)} in {dataset.name!r}.")
@@ -101,26 +109,27 @@ def pretrain(
             traces = {name: encoder.trace(name, dataset)[dataset.pool] for name in encoder.traces()}
     root = Seed(seed).child(dataset.name, "pretrain")
     fabric = make_fabric(device, method.precision)
+    build = partial(begun_task, method, architecture, shape, len(pool), normalise, dataset.c)
     with reproducible(root.child("weights"), torch.device("cpu")):
         net = build_net(architecture, shape, 2)
-        d = net.head.in_features
-        name = str(describe(method)["name"])
-        card = BackboneCard(architecture, shape, d, normalise.mean, normalise.std, name, about)
-        first_weights = deepcopy(net.backbone)
-        if weights is not None:
-            net.backbone.load_state_dict(weights)
-        task = method.task(Start(net.backbone, d, shape, len(pool), normalise, dataset.c))
-    made = Pretrainer(method, fabric, look).fit(task, pool, root, folder / STATE, digest(about))
+    with reproducible(root.child("weights"), torch.device("cpu")):
+        task = build(weights)
+    card = BackboneCard(
+        architecture, shape, net.head.in_features, normalise.mean, normalise.std, str(describe(method)["name"]), about
+    )
+    made = fit(
+        Pretrainer(method, fabric, look), method.devices, task, pool, root, folder / STATE, digest(about), build
+    )  # fmt: skip
     task.cpu()
     write_checkpoint(folder / TASK, dict(task.state_dict()), {"kind": "pre-training", **about})
     write_bytes(folder / HISTORY, json.dumps(made.history, indent=1, sort_keys=True).encode())
-    write_backbone(folder / START, first_weights, card._replace(method="none", about={"dataset": images, "seed": seed}))
+    write_backbone(folder / START, net.backbone, card._replace(method="none", about={"dataset": images, "seed": seed}))
     traces |= made.traces
     write_rankings(folder, traces, dataset)
     digests = write_traces(folder, traces, dataset)
     write_backbone(folder, task.backbone, card._replace(about={**about, TRACES: digests}))
     shutil.rmtree(folder / STATE, ignore_errors=True)
-    return _finished(folder, about)
+    return _finished(folder, method, about)
 
 
 def _continued(folder: Path, net: str, shape: tuple[int, int, int], chosen: str, expected: tuple[int, int, int]) -> str:
@@ -135,7 +144,26 @@ def _continued(folder: Path, net: str, shape: tuple[int, int, int], chosen: str,
     return net
 
 
-def _finished(folder: Path, about: Mapping[str, object]) -> Done:
+def begun_task(
+    method: Method,
+    net: str,
+    shape: tuple[int, int, int],
+    n: int,
+    normalise: "Normalisation",
+    c: int,
+    weights: "Mapping[str, Tensor] | None" = None,
+) -> "Task":
+    """Return what a method trains, its backbone with random weights or with those that are given."""
+    from querist.nets.net import build_net
+    from querist.nets.tasks.base import Start
+
+    built = build_net(net, shape, 2)
+    if weights is not None:
+        built.backbone.load_state_dict(weights)
+    return method.task(Start(built.backbone, built.head.in_features, shape, n, normalise, c))
+
+
+def _finished(folder: Path, method: Method, about: Mapping[str, object]) -> Done:
     """Return what a training that is done recorded, if it is the one that is asked for."""
     try:
         found = json.loads((folder / CARD).read_bytes())["about"]
@@ -149,7 +177,7 @@ def _finished(folder: Path, about: Mapping[str, object]) -> Done:
             f"{folder} holds another pre-training: its {' and '.join(different)} differ. Choose another folder, or "
             "delete this one to train anew."
         )
-    return Done(history, tuple(sorted(traces)), _notices(history))
+    return Done(history, tuple(sorted(traces)), (*_notices(history), *method.notices(history)))
 
 
 def _notices(history: list[dict[str, float]]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from querist.nets.images import Normalisation
+from querist.nets.share import ALONE, Draws, Share
 from querist.seeds import Seed
 
 Load: TypeAlias = Callable[[Tensor], Tensor]
@@ -33,7 +34,7 @@ class Start(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one batch gave."""
+    """What one batch gave, all of it, whatever part of it this device has."""
 
     loss: Tensor
     """To minimise, a scalar in float32; one that asks for no gradient makes no step."""
@@ -46,9 +47,14 @@ class Outcome(NamedTuple):
 class Task(nn.Module, ABC):
     """A backbone in training. The loop calls, in this order:
 
-    `begin` before every epoch, `order` once per epoch, and for every batch `views`, `forward`, and `stepped` after the
-    optimiser; `finish` once at the end, in evaluation mode. All state is in parameters and buffers: they are what a
-    training that was interrupted continues with, after the last epoch that was finished.
+    `begin` before every epoch, `order` once per epoch, and for every batch `views`, `forward`, `outcome`, and `stepped`
+    after the optimiser; `measured` after every epoch; `finish` once at the end, in evaluation mode. All state is in
+    parameters and buffers: they are what a training that was interrupted continues with, after the last epoch that was
+    finished.
+
+    Several devices share a batch between `views` and `forward`, which see the rows of one device. `outcome` sees those
+    of all of them again. So whatever compares rows or counts them belongs there, and what has parameters in `forward`.
+    All else is done by every device in the same way.
 
     Args:
         start: what it begins with.
@@ -73,12 +79,31 @@ class Task(nn.Module, ABC):
         return torch.randperm(self.n, generator=draws)
 
     @abstractmethod
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
-        """Return the inputs of a batch, normalised images ``(b, channels, h, w)`` each; no gradient flows here."""
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
+        """Return the inputs of rows ``(b,)``, normalised images ``(b, channels, h, w)`` each; no gradient flows here.
+
+        Args:
+            rows: on the CPU.
+            load: their images.
+            draws: source of randomness for each of them.
+        """
 
     @abstractmethod
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return what a batch of rows ``(b,)`` gave, in training mode."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return what the net makes of the inputs, in training mode: floats, ``(b, ...)`` each, a row for each row."""
+
+    @abstractmethod
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return what a whole batch of rows ``(n,)`` gave, from what `forward` made of it, in float32; no parameters.
+
+        Args:
+            rows: on the device of the net.
+            parts: ``(n, ...)`` each, in the order of `forward`.
+        """
+
+    def measured(self) -> Mapping[str, float]:
+        """Return what there is to say of the epoch that ends, beside the loss, by name."""
+        return {}
 
     def constant(self) -> Iterable[nn.Module]:
         """Return the parts whose learning rate stays the highest one, whatever the schedule says."""
@@ -87,8 +112,14 @@ class Task(nn.Module, ABC):
     def stepped(self) -> None:
         """Follow an update of the parameters, e.g. by a moving average."""
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
-        """Return statistics of all images of the pool, ``(n, t)`` by name; in evaluation mode, without gradients."""
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
+        """Return statistics of all images of the pool, ``(n, t)`` by name; in evaluation mode, without gradients.
+
+        Args:
+            load: their images.
+            seed: of what is drawn.
+            share: which part of the work is that of this device; all of them return the same.
+        """
         return {}
 
 

@@ -12,7 +12,8 @@ from querist.evidence.features import unit_rows
 from querist.kernels.kmeans import kmeans
 from querist.kernels.pca import principal_axes
 from querist.nets.augmenting import Augmenting
-from querist.nets.tasks.base import Load, Outcome, Start, full_precision
+from querist.nets.share import ALONE, Draws, Share
+from querist.nets.tasks.base import Load, Outcome, Start
 from querist.nets.tasks.varied import VariedTask
 from querist.seeds import Seed
 
@@ -63,19 +64,21 @@ class DeepClusterTask(VariedTask):
         """Return as many rows of every cluster, ``(n,)`` in random order; those of a large cluster not all."""
         return balanced(self.cluster.cpu(), self.k, draws)
 
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
         """Return one varied view."""
         return (self.vary(rows, load, self.augmenting, draws),)
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the cross-entropy of telling the clusters."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return embeddings ``(b, d)`` and logits ``(b, k)``."""
         embedded = self.backbone(views[0])
-        logits = self.head(embedded)
-        with full_precision(logits):
-            loss = functional.cross_entropy(logits.float(), self.cluster[rows])
-        return Outcome(loss, embedded.detach(), {})
+        return embedded.detach(), self.head(embedded)
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the cross-entropy of telling the clusters."""
+        embedded, logits = parts
+        return Outcome(functional.cross_entropy(logits, self.cluster[rows]), embedded, {})
+
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return the cluster of every image in the last epoch, ``(n, 1)``."""
         return {GROUPS: self.cluster[:, None]}
 

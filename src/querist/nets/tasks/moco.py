@@ -8,7 +8,7 @@ from lightly.models.modules.heads import MoCoProjectionHead
 from torch import Tensor, nn
 
 from querist.nets.contrast import contrast_probabilities
-from querist.nets.tasks.base import Outcome, Start, full_precision
+from querist.nets.tasks.base import Outcome, Start
 from querist.nets.twinning import Twinning
 from querist.nets.twins import TwinTask
 
@@ -45,17 +45,17 @@ class MoCoTask(TwinTask):
         self.criterion = NTXentLoss(temperature, memory_bank_size=(queue, width))
         self.inertia, self.temperatures = inertia, temperatures
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the loss of queries against their keys and the queue; probabilities are among the batch alone."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return queries and keys, ``(b, width)``."""
         query = self.projector(self.backbone(views[0]))
         with torch.no_grad():
-            key = self.slow(views[1])
-        with full_precision(query):
-            query, key = query.float(), key.float()
-            loss = self.criterion(query, key)  # puts the keys into the queue
-            with torch.no_grad():
-                traces = contrast_probabilities(query.detach(), key, self.temperatures)
-        return Outcome(loss, query.detach(), traces)
+            return query, self.slow(views[1])
+
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the loss of queries against their keys and the queue; probabilities are among the batch alone."""
+        query, key = parts
+        loss = self.criterion(query, key)  # puts the keys into the queue
+        return Outcome(loss, query.detach(), contrast_probabilities(query.detach(), key, self.temperatures))
 
     @torch.no_grad()
     def stepped(self) -> None:

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from querist.errors import DataError
 from querist.nets.augmenting import Augmenting
-from querist.nets.tasks.base import Load, Outcome, Start, full_precision
+from querist.nets.share import ALONE, Draws, Share
+from querist.nets.tasks.base import Load, Outcome, Start
 from querist.nets.tasks.varied import VariedTask, in_order
 from querist.seeds import Seed
 
@@ -38,24 +39,27 @@ class RotationTask(VariedTask):
             )
         self.head, self.augmenting = nn.Linear(start.d, TURNS), augmenting
 
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
         """Return the batch rotated by no, one, two and three quarter turns, ``(4b, channels, h, w)``."""
         return (rotations(self.vary(rows, load, self.augmenting, draws)),)
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the cross-entropy of telling the rotations."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return embeddings ``(b, 4, d)`` and logits ``(b, 4, 4)`` of the rotations of each image."""
         embedded = self.backbone(views[0])
-        logits = self.head(embedded)
-        with full_precision(logits):
-            return Outcome(rotation_losses(logits.float()).mean(), embedded.detach(), {})
+        return tuple(x.unflatten(0, (TURNS, -1)).transpose(0, 1) for x in (embedded.detach(), self.head(embedded)))
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the cross-entropy of telling the rotations."""
+        embedded, logits = (x.transpose(0, 1).flatten(0, 1) for x in parts)
+        return Outcome(rotation_losses(logits).mean(), embedded, {})
+
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return the mean cross-entropy over the four rotations of every clean image, ``(n, 1)``."""
 
         def measure(x: Tensor) -> Tensor:
             return rotation_losses(self.head(self.backbone(rotations(x))).double())[:, None]
 
-        return {LOSS: in_order(self, load, measure, "losses per image")}
+        return {LOSS: in_order(self, load, measure, "losses per image", share)}
 
 
 def rotations(x: Tensor) -> Tensor:

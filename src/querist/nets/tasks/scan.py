@@ -9,12 +9,16 @@ from torch.nn import functional
 from querist.evidence.features import unit_rows
 from querist.kernels.neighbours import nearest_neighbours
 from querist.nets.augmenting import Augmenting
-from querist.nets.tasks.base import Load, Outcome, Start, full_precision
+from querist.nets.share import ALONE, Draws, Share
+from querist.nets.tasks.base import Load, Outcome, Start
 from querist.nets.tasks.varied import VariedTask, in_order
 from querist.seeds import Seed
 
 PROBS = "scan_probs"
 """Name of the statistic of the probabilities of the clusters."""
+
+EMPTY, SURE = "empty_clusters", "sure"
+"""Names of what is measured in an epoch."""
 
 TINY = 1e-8
 """What probabilities are at least in a logarithm."""
@@ -54,6 +58,7 @@ class SCANTask(VariedTask):
         self.entropy, self.threshold, self.labelling = entropy, threshold, False
         near = torch.zeros(start.n, min(neighbours, start.n - 1), dtype=torch.int64)
         self.register_buffer("near", near, persistent=False)
+        self._sure, self._members = 0, torch.zeros(k, dtype=torch.int64)
 
     def begin(self, epoch: int, features: Callable[[], Tensor], draws: torch.Generator) -> Iterable[nn.Parameter]:
         """Find neighbours before the first epoch; begin self-labelling with an optimiser that remembers nothing."""
@@ -61,37 +66,52 @@ class SCANTask(VariedTask):
             found, _ = nearest_neighbours(unit_rows(features().numpy()), self.near.shape[1])
             self.near.copy_(torch.from_numpy(found))
         self.labelling = epoch >= self.clustering
+        self._sure, self._members = 0, torch.zeros_like(self._members)
         return self.parameters() if epoch == self.clustering else ()
 
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
         """Return strong views of images and of a neighbour of each; in self-labelling a weak and a strong view."""
         if self.labelling:
             return self.vary(rows, load, self.weak, draws), self.vary(rows, load, self.strong, draws)
-        which = torch.randint(self.near.shape[1], (len(rows),), generator=draws)
+        which = draws.below(self.near.shape[1])
         partners = self.near[rows.to(self.near.device), which.to(self.near.device)].cpu()
         return tuple(self.vary(some, load, self.strong, draws) for some in (rows, partners))
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the loss of either stage; without a sure image in a batch, one that asks for no step."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return embeddings ``(b, d)``, and logits ``(b, k)`` of images and neighbours, or of weak and strong views."""
         if not self.labelling:
             embedded, partners = (self.backbone(view) for view in views)
-            first, second = self.head(embedded), self.head(partners)
-            with full_precision(first):
-                loss = consistency(first.float(), second.float(), self.entropy)
-            return Outcome(loss, embedded.detach(), {})
+            return embedded.detach(), self.head(embedded), self.head(partners)
         with torch.no_grad():
             sure = self.head(self.backbone(views[0]))
         embedded = self.backbone(views[1])
-        logits = self.head(embedded)
-        with full_precision(logits):
-            loss = self_labelling(logits.float(), sure.float(), self.threshold)
-        return Outcome(loss, embedded.detach(), {})
+        return embedded.detach(), sure, self.head(embedded)
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the loss of either stage; without a sure image in a batch, one that asks for no step."""
+        embedded, first, second = parts
+        most, cluster = first.detach().softmax(dim=1).max(dim=1)
+        self._sure += int((most > self.threshold).sum())
+        self._members += torch.bincount(cluster, minlength=len(self._members)).cpu()
+        if self.labelling:
+            return Outcome(self_labelling(second, first, self.threshold), embedded, {})
+        return Outcome(consistency(first, second, self.entropy), embedded, {})
+
+    def measured(self) -> Mapping[str, float]:
+        """Return how many clusters were no image's likeliest and, in self-labelling, the share of images sure of one.
+
+        Both are of the views that say which cluster an image is in.
+        """
+        empty = {EMPTY: int((self._members == 0).sum())}
+        return {**empty, SURE: self._sure / int(self._members.sum())} if self.labelling else empty
+
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return the probabilities of the clusters of every clean image, ``(n, k)``."""
-        return {
-            PROBS: in_order(self, load, lambda x: self.head(self.backbone(x)).double().softmax(dim=1), "clusters"),
-        }
+
+        def measure(x: Tensor) -> Tensor:
+            return self.head(self.backbone(x)).double().softmax(dim=1)
+
+        return {PROBS: in_order(self, load, measure, "clusters", share)}
 
 
 def consistency(first: Tensor, second: Tensor, weight: float) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from querist.nets.contrast import ENOUGH, contrast_losses, contrast_probabilities
 from querist.nets.running import generator
-from querist.nets.tasks.base import Load, Outcome, Start, full_precision
+from querist.nets.share import ALONE, Draws, Share
+from querist.nets.tasks.base import Load, Outcome, Start
 from querist.nets.twinning import Twinning
 from querist.nets.twins import TwinTask
 from querist.progress import tell
@@ -50,30 +51,31 @@ class SimCLRTask(TwinTask):
         self.criterion = NTXentLoss(temperature)
         self.temperature, self.temperatures, self.loss_views = temperature, temperatures, loss_views
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return NT-Xent, and of each image the probability of its other view at every temperature."""
-        first, second = (self.projector(self.backbone(view)) for view in views)
-        with full_precision(first):
-            first, second = first.float(), second.float()
-            loss = self.criterion(first, second)
-            with torch.no_grad():
-                traces = contrast_probabilities(first.detach(), second.detach(), self.temperatures)
-        return Outcome(loss, first.detach(), traces)
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return the projections of both views, ``(b, width)``."""
+        return tuple(self.projector(self.backbone(view)) for view in views)
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return NT-Xent, and of each image the probability of its other view at every temperature."""
+        first, second = parts
+        traces = contrast_probabilities(first.detach(), second.detach(), self.temperatures)
+        return Outcome(self.criterion(first, second), first.detach(), traces)
+
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return the loss of every image, ``(n, 1)``, against real negatives: `ENOUGH` images or all there are.
 
         The mean over `loss_views` pairs of views in float64. In evaluation mode, so that an image's neighbours in a
-        batch are its negatives and nothing else.
+        batch are its negatives and nothing else. Devices share the pairs.
         """
         if not self.loss_views:
             return {}
-        total = torch.zeros(self.n, dtype=torch.float64)
-        for v in range(self.loss_views):
+        own = share.own(torch.arange(self.loss_views)).tolist()
+        losses = torch.zeros(len(own), self.n, dtype=torch.float64)
+        for done, v in enumerate(own):
             draws = generator(seed.child("view", v))
             order = torch.randperm(self.n, generator=draws)
             for rows in torch.tensor_split(order, max(1, self.n // ENOUGH)):
-                first, second = (self.projector(self.backbone(view)) for view in self.views(rows, load, draws))
-                total[rows] += contrast_losses(first, second, self.temperature).cpu()
-            tell("losses per image", v + 1, self.loss_views)
-        return {LOSS: (total / self.loss_views)[:, None]}
+                first, second, *_ = self(*self.views(rows, load, Draws(draws, len(rows))))
+                losses[done, rows] = contrast_losses(first, second, self.temperature).cpu()
+            tell("losses per image", done + 1, len(own))
+        return {LOSS: share.whole(losses, self.loss_views).mean(dim=0)[:, None]}

@@ -6,7 +6,7 @@ from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 from torch import Tensor, nn
 
-from querist.nets.tasks.base import Outcome, Start, full_precision
+from querist.nets.tasks.base import Outcome, Start
 from querist.nets.twinning import Twinning
 from querist.nets.twins import TwinTask
 
@@ -33,11 +33,12 @@ class SimSiamTask(TwinTask):
         """Return the predictor: it has to keep up with what it predicts (Chen & He, CVPR 2021, section 4.1)."""
         return (self.predictor,)
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the mean of both directions of the negative cosine of prediction and projection."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return the projections of both views, whose gradient is stopped, and the predictions from them."""
         z1, z2 = (self.projector(self.backbone(view)) for view in views)
-        p1, p2 = self.predictor(z1), self.predictor(z2)
-        with full_precision(z1):
-            z1, z2 = z1.detach().float(), z2.detach().float()
-            loss = (self.criterion(p1.float(), z2) + self.criterion(p2.float(), z1)) / 2
-        return Outcome(loss, z1, {})
+        return z1.detach(), z2.detach(), self.predictor(z1), self.predictor(z2)
+
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the mean of both directions of the negative cosine of prediction and projection."""
+        z1, z2, p1, p2 = parts
+        return Outcome((self.criterion(p1, z2) + self.criterion(p2, z1)) / 2, z1, {})

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from querist.nets.contrast import contrast_probabilities, tempered_losses
+from querist.nets.share import ALONE, Share
 from querist.nets.tasks.base import Load, Outcome, Start, full_precision
 from querist.nets.tasks.simclr import SimCLRTask
 from querist.nets.tasks.varied import in_order
@@ -55,19 +56,21 @@ class TauTask(SimCLRTask):
         """Return temperatures ``(b,)`` of embeddings ``(b, d)``."""
         return self.temperature * WITHIN ** self.said(embedded).float().squeeze(1).tanh()
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the loss, and of each image the probability of its other view at every fixed temperature."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return the projections of both views, ``(b, width)``, and the temperatures of both, ``(b,)``."""
         embedded = [self.backbone(view) for view in views]
-        first, second = (self.projector(part) for part in embedded)
-        with full_precision(first):
-            tau = torch.cat([self.tau(part.float()) for part in embedded])
-            first, second = first.float(), second.float()
-            loss = tempered_losses(first, second, tau).mean()
-            with torch.no_grad():
-                traces = contrast_probabilities(first.detach(), second.detach(), self.temperatures)
+        projected = [self.projector(part) for part in embedded]
+        with full_precision(views[0]):
+            return *projected, *(self.tau(part.float()) for part in embedded)
+
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the loss, and of each image the probability of its other view at every fixed temperature."""
+        first, second, *tau = parts
+        loss = tempered_losses(first, second, torch.cat(tau)).mean()
+        traces = contrast_probabilities(first.detach(), second.detach(), self.temperatures)
         return Outcome(loss, first.detach(), traces)
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return what SimCLR keeps, and the temperature of every clean image, ``(n, 1)``."""
-        tau = in_order(self, load, lambda x: self.tau(self.backbone(x))[:, None], "temperatures")
-        return {**super().finish(load, seed), TAU: tau}
+        tau = in_order(self, load, lambda x: self.tau(self.backbone(x))[:, None], "temperatures", share)
+        return {**super().finish(load, seed, share), TAU: tau}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from querist.nets.share import ALONE, Draws, Share
 from querist.nets.tasks.base import Load, Outcome, Start, full_precision
 from querist.nets.tasks.varied import VariedTask, in_order
 from querist.seeds import Seed
@@ -34,26 +35,31 @@ class VAETask(VariedTask):
         self.decoder = Decoder(latent, start.shape, start.normalise.mean, start.normalise.std)
         self.latent, self.weight = latent, weight
 
-    def views(self, rows: Tensor, load: Load, draws: torch.Generator) -> tuple[Tensor, ...]:
+    def views(self, rows: Tensor, load: Load, draws: Draws) -> tuple[Tensor, ...]:
         """Return clean images, and the noise ``(b, latent)`` that codes are drawn with."""
         x = self.normalise(load(rows))
-        return x, torch.randn(len(rows), self.latent, generator=draws).to(x.device)
+        return x, draws.normal(self.latent).to(x.device)
 
-    def forward(self, rows: Tensor, *views: Tensor) -> Outcome:
-        """Return the mean loss at codes drawn from the posterior."""
+    def forward(self, *views: Tensor) -> tuple[Tensor, ...]:
+        """Return embeddings ``(b, d)`` and losses ``(b,)`` at codes drawn from the posterior."""
         x, noise = views
         embedded, mean, log_variance = self.posterior(x)
         decoded = self.decoder(mean + torch.exp(0.5 * log_variance) * noise)
         with full_precision(x):
-            loss = vae_losses(x, decoded.float(), mean.float(), log_variance.float(), self.weight).mean()
-        return Outcome(loss, embedded.detach(), {})
+            losses = vae_losses(x, decoded.float(), mean.float(), log_variance.float(), self.weight)
+        return embedded.detach(), losses
+
+    def outcome(self, rows: Tensor, *parts: Tensor) -> Outcome:
+        """Return the mean loss."""
+        embedded, losses = parts
+        return Outcome(losses.mean(), embedded, {})
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings ``(b, d)``, and means and logarithms of variances ``(b, latent)`` of codes."""
         embedded = self.backbone(x)
         return embedded, self.mean(embedded), self.log_variance(embedded).clamp(-LARGEST_LOG, LARGEST_LOG)
 
-    def finish(self, load: Load, seed: Seed) -> Mapping[str, Tensor]:
+    def finish(self, load: Load, seed: Seed, share: Share = ALONE) -> Mapping[str, Tensor]:
         """Return the loss of every clean image at the mean of its posterior, without any draw, ``(n, 1)``."""
 
         def measure(x: Tensor) -> Tensor:
@@ -61,7 +67,7 @@ class VAETask(VariedTask):
             decoded = self.decoder(mean).double()
             return vae_losses(x.double(), decoded, mean.double(), log_variance.double(), self.weight)[:, None]
 
-        return {LOSS: in_order(self, load, measure, "losses per image")}
+        return {LOSS: in_order(self, load, measure, "losses per image", share)}
 
 
 class Decoder(nn.Module):
