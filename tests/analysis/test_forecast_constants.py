@@ -52,7 +52,7 @@ def test_it_finds_the_constants_that_made_the_outcomes(script):
     found = script.estimate(cases(script, np.random.default_rng(0), truth))
     assert found.trend == pytest.approx(0.5, rel=0.15)
     assert found.headroom == pytest.approx(0.1, rel=0.3)
-    expected = 0.9 * np.array([0.6745, 1.2816, 1.6449])
+    expected = script.MARGIN * 0.9 * np.array([0.6745, 1.2816, 1.6449])
     np.testing.assert_allclose(found.halves, expected, rtol=0.15)
     assert (found.floor, found.share, found.exponent) == (truth.floor, truth.share, truth.exponent)
 
@@ -70,7 +70,7 @@ def test_a_floor_that_made_the_outcomes_is_found(script):
     found = script.estimate(cases(script, np.random.default_rng(4), truth, 4, 100), shape=True)
     one = measured(np.random.default_rng(5), 500)
     for gain in (0.0, 0.01, 0.03):
-        expected = 0.9 * 1.6449 * spread(gain, one.n, truth)
+        expected = script.MARGIN * 0.9 * 1.6449 * spread(gain, one.n, truth)
         assert found.halves[2] * spread(gain, one.n, found) == pytest.approx(expected, rel=0.2)
     assert found.floor > STUDIED.floor
 
