@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO, NoReturn
 
 from querist.errors import DataError, StoreError
@@ -81,6 +82,20 @@ def write_bytes(target: Path, data: bytes) -> None:
     """
     with atomic_write(target) as file:
         file.write(data)
+
+
+def require_writable_folder(target: Path) -> None:
+    """Make the folder of a file that is to be written after long work, and try it now.
+
+    Raises:
+        StoreError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=target.parent) as file:
+            file.write(b"?")
+    except OSError as error:
+        refuse_write(target, error)
 
 
 def remove_leftovers(folder: Path) -> None:

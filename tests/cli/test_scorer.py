@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from querist.data.dataset import datasets
 from querist.data.digits import digits
 from querist.encoders.handcrafted import Handcrafted
 from querist.encoders.zero_shot import ZeroShot
+from querist.errors import StoreError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Probs
 from querist.files import file_digest
+from querist.learners.linear import Linear
 from querist.seeds import Seed
 from querist.strategies.base import choose, strategies
 from querist.strategies.composition import flags_of, identity_of
@@ -189,7 +192,8 @@ class TestOutputs:
         assert [row["id"] for row in picks["picks"]] == expected[:7].tolist()
 
     @pytest.mark.parametrize(("rule", "words"), [
-        ("bald", "reads draws, a ranking has probs alone"), ("typiclust", "it reads none"),
+        ("bald", "reads draws, a ranking has probs alone"), ("typiclust", "typiclust reads features"),
+        ("random", "random reads no output of a model"),
         ("clue", "features, probs, a ranking has probs alone"),
     ])  # fmt: skip
     def test_rankings_go_by_the_outputs_alone(self, rule, words, capsys):
@@ -228,12 +232,61 @@ class TestOutputs:
             (["--dataset", "digits"], "--dataset goes with the folder of a kept model"),
             (["--classes", "x,y"], "the archive declares the classes"),
             (["--output", "embeddings", "--groups"], "--groups goes with probs, logits, draws"),
+            (["--leave-out-shared", "--external-study"], "choose one"),
             (["--classes", "cat"], "two or more different names"),
             (["--classes", "1"], "two or more different names"),
+            (["--classes", "100000000"], "at most 100,000 classes"),
         ],
     )
     def test_refusals(self, words, said, capsys):
         assert said in refusal([*self.WORDS, *words], capsys)
+
+    def test_rankings_and_groups_of_somebody_else_are_not_replaced(self, capsys):
+        for name, words in (("o_groups.npy", ["--groups"]), ("o_margin_sorted_idx.npy", ["-s", "margin"])):
+            np.save(name, np.arange(3))
+            said = refusal([*self.WORDS, "--out", "o.npy", *words], capsys)
+            assert f"{name} exists and was not written by querist scorer" in said
+            assert np.load(name).tolist() == [0, 1, 2]
+
+    def test_a_place_that_cannot_be_written_is_found_out_before_the_training(self, monkeypatch, capsys):
+        monkeypatch.setattr("querist.cli.scored.train_scorer", lambda *a, **k: pytest.fail("it was trained"))
+        np.save("file", np.zeros(1))
+        said = refusal([*self.WORDS, "--out", "file.npy/o.npy"], capsys)
+        assert "cannot write file.npy/o.npy: File exists" in said
+
+    def test_what_a_training_keeps_is_there_until_the_files_are(self, monkeypatch, tmp_path, capsys):
+        real = Linear.fit
+
+        def keeping(learner, job):
+            job.folder.mkdir(parents=True)
+            return real(learner, job)
+
+        monkeypatch.setattr(Linear, "fit", keeping)
+        words = [*self.WORDS, "--out", "o.npy", "--size", 50, "--store", "store"]
+        with monkeypatch.context() as patch:
+            patch.setattr("querist.cli.scored.write_with_card", lambda *_: (_ for _ in ()).throw(StoreError("full")))
+            assert "full" in refusal(words, capsys)
+        (room,) = (tmp_path / "store" / "scorers").iterdir()
+        room.rmdir()
+        document(words, capsys)
+        assert not list((tmp_path / "store" / "scorers").iterdir())
+
+    def test_two_strategies_never_share_a_file(self, capsys):
+        long = "epsilon_random(" * 5 + "margin" + ", eps=0.2)" * 5
+        rules = ["-s", "margin", "-s", "margin", "-s", long, "-s", long.replace("2", "3")]
+        files = document([*self.WORDS, *rules, "--out", "o.npy", "--size", 50], capsys)["files"]
+        assert len(set(files.values())) == len(files) == 3
+        assert all(len(Path(path).name) < 130 and Path(path).is_file() for path in files.values())
+
+    def test_evaluate_takes_the_beginning_of_a_ranking(self, capsys):
+        found = document([*self.WORDS, "-s", "margin", "--out", "o.npy"], capsys)
+        (ranking,) = found["files"].values()
+        (one,) = document(["evaluate", ranking, "-d", "rest.npz", "--first", 20], capsys)["results"]
+        assert (one["n_labels"], one["external_study"]) == (20, False)
+        np.save("first.npy", np.load(ranking)[:20])
+        (same,) = document(["evaluate", "first.npy", "-d", "rest.npz"], capsys)["results"]
+        assert same["metrics"] == one["metrics"]
+        assert "are of other items" in refusal(["evaluate", ranking, "-d", "digits", "--first", 20], capsys)
 
     def test_files_of_somebody_else_are_not_replaced(self, capsys):
         np.save("o.npy", np.zeros(3))
@@ -284,6 +337,22 @@ rounds = 2
         np.savez("other.npz", x=digits().items[np.arange(900)], classes=np.array(digits().classes))
         rule = "ranking_file(path='test_margin_sorted_idx.npy')"
         assert "are of other items" in refusal(["select", "other.npz", "-b", 3, "-s", rule], capsys)
+
+    def test_an_evaluation_of_its_ranking_says_so(self, swapped, capsys):
+        words = ["scorer", "digits", "digits", "--split", "test", "--out", "test.npy", "--external-study"]
+        document([*words, "--strategy", "margin"], capsys)
+        np.save("mine.npy", digits().pool[:20])
+        ranking = "test_margin_sorted_idx.npy"
+        asked = ["evaluate", ranking, "mine.npy", "-d", "digits", "--first", 20, "--out", "t.csv"]
+        found = document(asked, capsys)["results"]
+        assert {one["set"]: one["external_study"] for one in found} == {ranking: True, "mine.npy": False}
+        with Path("t.csv").open(newline="") as file:
+            marks = {row["arm"]: row["external_study"] for row in csv.DictReader(file)}
+        assert marks == {ranking: "True", "mine.npy": "False"}
+        assert main(list(map(str, asked))) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert "external_study, chosen by a model trained on labels of this very dataset" in said
+        assert said.endswith(f": {ranking}")
 
     def test_a_selection_says_so(self, swapped, capsys):
         found = document(["select", "digits", "-b", 3, "-s", "external_model_rank(path='test.npy')"], capsys)

@@ -128,11 +128,40 @@ def test_what_it_was_taught_must_be_known(model, kept, capsys, tmp_path):
     assert "cannot be had by its name" in refusal(["scorer", copied, "other.npz"], capsys)
 
 
+@pytest.mark.parametrize("harm", ["another run", "cut short"])
+def test_the_ledger_must_be_that_of_the_model(model, kept, harm, capsys, tmp_path):
+    """Or labels that were seen would not be known."""
+    _, folder = model
+    copied = tmp_path / "run" / "models" / "round-001"
+    shutil.copytree(folder, copied)
+    ledger = folder.parent.parent / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    if harm == "another run":
+        lines = next((kept / "scorer_frozen").glob("runs/*/ledger.jsonl")).read_text().splitlines(keepends=True)
+    else:
+        rounds = [i for i, line in enumerate(lines) if '"query"' in line]
+        lines = lines[: rounds[0]]
+    (tmp_path / "run" / "ledger.jsonl").write_text("".join(lines))
+    said = refusal(["scorer", copied, "other.npz"], capsys)
+    assert "is not the ledger of the run that kept" in said
+    assert "Copy both from the store" in said
+
+
 def test_a_model_on_frozen_features_is_to_be_trained_again(kept, capsys):
     folder = next((kept / "scorer_frozen").glob("runs/*/models/round-001"))
     said = refusal(["scorer", folder, "other.npz"], capsys)
     assert "reads frozen features" in said
     assert "querist scorer SOURCE POOL --learner scorer_frozen" in said
+
+
+def test_a_run_and_a_store_are_pointed_to_one_of_their_models(model, kept, capsys):
+    store, folder = model
+    for given in (store, folder.parent.parent):
+        assert main(["scorer", str(given), "other.npz", "--json"]) == 2
+        said = json.loads(capsys.readouterr().out)["error"]["message"]
+        assert said == f"{given} holds more than one model: name the folder of one, as in {folder}."
+    (kept / "empty" / "runs").mkdir(parents=True, exist_ok=True)
+    assert "there are no stored models in" in refusal(["scorer", kept / "empty", "other.npz"], capsys)
 
 
 def test_a_folder_without_a_whole_model_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from querist.data.dataset import Dataset
 from querist.data.joined import copies_in, joined
 from querist.data.memory import from_arrays
 from querist.errors import DataError, LeakError
+from querist.progress import listening
 
 RNG = np.random.default_rng(0)
 
@@ -83,6 +84,24 @@ class TestCopies:
         other = dataset(x.astype(np.float64).reshape(4, 3, 1))
         assert copies_in(dataset(x), np.arange(4), other).tolist() == [0, 1, 2, 3]
         assert (copies_in(dataset(rows(4)), np.arange(4), dataset(rows(4)[:, :2])) < 0).all()
+
+    def test_the_sign_of_zero_does_not_hide_a_copy(self):
+        x = np.array([[0.0, 1.0], [-0.0, 2.0], [3.0, 0.0]], np.float32)
+        assert copies_in(dataset(x), np.arange(3), dataset(-(-x + 0))).tolist() == [0, 1, 2]
+
+    def test_other_scales_and_smaller_pictures_are_not_found(self):
+        """As the manual says: only equal content is."""
+        x = RNG.integers(1, 256, (4, 8, 8), dtype=np.uint8)
+        pictures = dataset(x)
+        for disguised in (dataset(x.astype(np.float32) / 255), dataset(x[:, ::2, ::2].copy()), dataset(255 - x)):
+            assert (copies_in(pictures, np.arange(4), disguised) < 0).all()
+
+    def test_progress_is_told(self):
+        heard = []
+        with listening(lambda *news: heard.append(news)):
+            copies_in(dataset(rows(5)), np.arange(3), dataset(rows(4, 1), "this"))
+        assert heard[-1] == ("looking for copies", 3, 3)
+        assert ("looking at this", 4, 4) in heard
 
     def test_of_several_copies_the_one_outside_of_the_pool_counts(self):
         x = rows(3)

@@ -11,6 +11,7 @@ from querist.errors import DataError, LeakError, UnmetNeedError, UsageError
 from querist.evidence.needs import Draws, Probs
 from querist.evidence.provider import Fit
 from querist.learners.base import learners
+from querist.learners.linear import Linear
 from querist.seeds import Seed
 from querist.session import scorer as scorers
 from querist.session.scorer import against, lesson_of, require_offered, train_scorer
@@ -77,6 +78,39 @@ class TestOutputs:
         one, two = (trained("committee(linear, members=3)", seed=seed).outputs("draws", 3) for seed in (1, 1))
         assert np.array_equal(one, two)
         assert not np.array_equal(one, trained("committee(linear, members=3)", seed=2).outputs("draws", 3))
+
+
+class TestRooms:
+    """A training that was killed goes on."""
+
+    def test_the_same_training_finds_its_room_again_until_it_is_forgotten(self, tmp_path, monkeypatch):
+        seen, real = [], Linear.fit
+
+        def killed_once(learner, job):
+            seen.append(job.folder)
+            job.folder.mkdir(parents=True, exist_ok=True)
+            (job.folder / "state").write_text("half")
+            if len(seen) == 1:
+                raise KeyboardInterrupt
+            return real(learner, job)
+
+        monkeypatch.setattr(Linear, "fit", killed_once)
+        with pytest.raises(KeyboardInterrupt):
+            trained(rooms=tmp_path)
+        made = trained(rooms=tmp_path)
+        assert seen[0] == seen[1] == made.room
+        assert (made.room / "state").is_file()
+        made.forget()
+        assert not list(tmp_path.iterdir())
+        few = against(lesson_of(LAST_YEAR, "pool", 20, 0), THIS_YEAR)
+        others = [{"seed": 1}, {"learner": "linear(C=0.5)"}, {"lesson": few}, {"pool": part(np.arange(60, 90), "this")}]
+        rooms = {trained(rooms=tmp_path, **other).room for other in others}
+        assert len(rooms | {made.room}) == 5
+
+    def test_without_rooms_nothing_is_kept(self):
+        made = trained()
+        assert made.room is None
+        made.forget()
 
 
 class TestLesson:

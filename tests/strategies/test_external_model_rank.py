@@ -1,13 +1,16 @@
 """A base strategy fed with stored outputs of an external model."""
 
 import json
+import shlex
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from querist.errors import DataError, SpecError
+from querist.cli.sources import declared_classes
+from querist.errors import DataError, SpecError, StoreError
 from querist.evidence.evidence import Evidence
 from querist.evidence.needs import Draws, Embeddings, Features, Probs
 from querist.files import file_digest
@@ -17,6 +20,8 @@ from querist.registry import describe
 from querist.seeds import Seed
 from querist.session.pairing import starts, unmet
 from querist.session.session import Session
+from querist.strategies import _scorer_card
+from querist.strategies._scorer_card import FORMAT, classes_option, read_card, write_with_card
 from querist.strategies.bald import Bald
 from querist.strategies.base import State, choose, strategies
 from querist.strategies.clue import Clue
@@ -26,6 +31,7 @@ from querist.strategies.external_model_rank import ExternalModelRank
 from querist.strategies.k_center_greedy import KCenterGreedy
 from querist.strategies.margin import Margin
 from querist.strategies.random import Random
+from querist.strategies.ranking_file import RankingFile
 from querist.testing.contract import StrategyContract
 from querist.testing.fakes import fake_dataset
 
@@ -210,6 +216,60 @@ class TestCard:
         card_for(path, pool={})
         with pytest.raises(DataError, match=r"o\.json is damaged: KeyError\('keys'\) is missing"):
             ExternalModelRank(path=str(path), trained_on=WHAT)
+
+    def test_a_card_cut_short_or_of_another_version_is_not_overlooked(self, path):
+        """Or a ranking would lose its mark with it."""
+        card_for(path, external_study=True)
+        beside = path.with_suffix(".json")
+        text = beside.read_text()
+        beside.write_text(text[:60])
+        with pytest.raises(DataError, match="is damaged"):
+            flags_of(RankingFile(path=str(path)))
+        beside.write_text(text.replace(FORMAT, "querist scorer 2"))
+        with pytest.raises(DataError, match="expected the format 'querist scorer 1', got 'querist scorer 2'"):
+            flags_of(RankingFile(path=str(path)))
+
+    def test_a_file_that_cannot_be_written_leaves_the_old_one_and_its_card(self, path):
+        card_for(path)
+        before = read_card(path)
+
+        def full():
+            raise StoreError("the disk is full")
+
+        with pytest.raises(StoreError, match="full"):
+            write_with_card(path, {"trained_on": "new"}, full)
+        assert read_card(path) == before
+        with pytest.raises(StoreError, match="full"):
+            write_with_card(path.with_name("new.npy"), {"trained_on": "new"}, full)
+        assert not path.with_name("new.json").exists()
+
+    def test_killed_between_file_and_card_nothing_is_taken_for_what_it_was(self, path, monkeypatch):
+        card_for(path)
+        real = _scorer_card.write_bytes
+
+        def killed_before_the_second(target, data):
+            if b'"file": ""' not in data:
+                raise SystemExit
+            real(target, data)
+
+        monkeypatch.setattr(_scorer_card, "write_bytes", killed_before_the_second)
+        new = {"trained_on": "x", "external_study": True, "classes": [], "pool": {"keys": "k"}}
+        for file in (path, path.with_name("first.npy")):
+            with pytest.raises(SystemExit):
+                write_with_card(file, new, partial(np.save, file, outputs(N, seed=9)))
+            assert file.is_file()
+            with pytest.raises(DataError, match="is not the file that"):
+                RankingFile(path=str(file)).flags()
+
+    @pytest.mark.parametrize("names", [("cat", "dog"), ("a'; echo foo", "big dog"), ("$HOME", "`ls`", '"')])
+    def test_classes_survive_the_shell(self, names):
+        option, listed = shlex.split(classes_option(names))
+        assert option == "--classes"
+        assert declared_classes(listed) == names
+
+    @pytest.mark.parametrize("names", [("red, dark", "red"), (" a", "b")])
+    def test_classes_that_cannot_be_listed_are_counted(self, names):
+        assert classes_option(names) == "--classes 2"
 
     def test_the_mark_of_an_external_study_cannot_be_talked_away(self, path):
         card_for(path, external_study=True)

@@ -17,12 +17,15 @@ from querist.files import write_bytes
 from querist.registry import describe
 from querist.report.results import PICK_COLUMNS, StudyResults
 from querist.report.summary import summary_document, summary_table
+from querist.report.wording import FLAGS
+from querist.strategies._scorer_card import flags_by_card
 from querist.studies.evaluations import Evaluation
 from querist.studies.records import ROUNDS
 from querist.studies.stored_models import StoredModel, Untested
 from querist.studies.study import Study
 
 COLUMNS = (*ROUNDS, "learner")
+EXTERNAL_STUDY = "external_study"
 SUFFIXES = (".parquet", ".csv")
 Done = Sequence[tuple[Evaluation, dict[str, float]]]
 
@@ -37,11 +40,15 @@ class Outcome:
 
 
 def outcome_of_files(done: Done, encoder: str, output: Path | None) -> Outcome:
-    """Return means over the seeds of each file, size and learner."""
+    """Return means over the seeds of each file, size and learner; rankings of an external study are marked."""
     name = done[0][0].set.setting.dataset.name
-    _write(table_of(done, "files"), output)
-    document = {"dataset": name, "encoder": encoder, "results": _results(done), "table": output and str(output)}
-    return Outcome(shown=means_of(done, "accuracy", f"{name}: accuracy"), document=document)
+    marked = sorted({one.set.arm for one, _ in done if EXTERNAL_STUDY in flags_by_card(one.set.arm)})
+    rows = table_of(done, "files")
+    _write(rows.assign(**{EXTERNAL_STUDY: rows["arm"].isin(marked)}), output)
+    results = [row | {EXTERNAL_STUDY: row["set"] in marked} for row in _results(done)]
+    document = {"dataset": name, "encoder": encoder, "results": results, "table": output and str(output)}
+    note = f"{EXTERNAL_STUDY}, {FLAGS[EXTERNAL_STUDY]}: {', '.join(marked)}" if marked else ""
+    return Outcome(shown=means_of(done, "accuracy", f"{name}: accuracy"), document=document, note=note)
 
 
 def outcome_of_study(study: Study, done: Done, output: Path | None) -> Outcome:

@@ -35,6 +35,8 @@ UNLABELLED = ("folder", "npy")
 ENCODED = "querist features 1"
 """What the record beside a file of features says of its format."""
 STORE = Path("querist-store")
+MOST_CLASSES = 100_000
+"""More are a slip of the hand, and would fill the memory."""
 
 
 def open_source(
@@ -122,13 +124,15 @@ def declared_classes(text: str) -> tuple[str, ...]:
     """Return the classes that ``--classes`` declares: names in order, or with a number ``0``, ``1``, and so on.
 
     Raises:
-        UsageError: fewer than two, a blank one, or one twice.
+        UsageError: fewer than two, a blank one, one twice, or more than anybody has.
 
     >>> declared_classes("cat, dog"), declared_classes("3")
     (('cat', 'dog'), ('0', '1', '2'))
     """
     names = [name.strip() for name in text.split(",")]
     if len(names) == 1 and names[0].isascii() and names[0].isdigit():
+        if len(names[0]) > len(str(MOST_CLASSES)) or int(names[0]) > MOST_CLASSES:
+            raise UsageError(f"--classes: expected at most {MOST_CLASSES:,} classes, got {text}.")
         names = [str(number) for number in range(int(names[0]))]
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
         raise UsageError(

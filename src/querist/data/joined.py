@@ -13,6 +13,7 @@ from querist.data.dataset import Dataset, Items
 from querist.data.manifest import LEFT_OUT, POOL, SPLITS, Manifest
 from querist.data.memory import content_digest
 from querist.errors import DataError
+from querist.progress import tell
 from querist.registry import digest
 
 CONTENT = re.compile(r"[0-9a-f]{16,}")
@@ -100,7 +101,8 @@ def copies_in(first: Dataset, ids: Ids, second: Dataset) -> Ids:
     """Return ``(r,)``: for each item of one dataset the id of the same item in another, -1 if it is not there.
 
     Items are the same if all their values are, in whatever shape and float precision, or if their keys are hashes of
-    content and equal. Names and numbers do not count. Of several copies one that is not in the pool is returned, for
+    content and equal. Names and numbers do not count; what was resized, cropped, compressed again or scaled is not
+    found. Of several copies one that is not in the pool is returned, for
     its label is the better kept secret.
 
     Args:
@@ -114,8 +116,10 @@ def copies_in(first: Dataset, ids: Ids, second: Dataset) -> Ids:
     found = np.array([named.get(str(first.manifest.keys[i]), -1) for i in ids.tolist()], np.int64)
     if not len(ids) or (precision := _common(first.items, second.items)) is None:
         return found
-    held = dict(zip(_digests(second.items, order, precision), order.tolist(), strict=True))
-    same = np.array([held.get(one, -1) for one in _digests(first.items, ids, precision)], np.int64)
+    held = dict(zip(_digests(second.items, order, precision, f"looking at {second.name}"), order.tolist(), strict=True))
+    same = np.array(
+        [held.get(one, -1) for one in _digests(first.items, ids, precision, "looking for copies")], np.int64
+    )
     return np.where(found >= 0, found, same)
 
 
@@ -133,13 +137,17 @@ def _common(first: Items, second: Items) -> np.dtype[np.generic] | None:
     return min(one, other, key=lambda dtype: dtype.itemsize) if floats else one if one == other else None
 
 
-def _digests(items: Items, ids: Ids, dtype: np.dtype[np.generic]) -> Iterator[bytes]:
+def _digests(items: Items, ids: Ids, dtype: np.dtype[np.generic], what: str) -> Iterator[bytes]:
     for start in range(0, len(ids), BLOCK):
+        tell(what, start, len(ids))
         block = items[ids[start : start + BLOCK]]
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(block.reshape(len(block), -1).astype(dtype, copy=False))
+        if dtype.kind == "f":
+            rows = np.add(rows, 0, dtype=dtype)  # the negative zero is no other number
         for row in rows:
             yield blake2b(row.data, digest_size=16).digest()
+    tell(what, len(ids), len(ids))
 
 
 def _pictures(first: Dataset, ids: Ids, second: Dataset) -> Callable[[int], npt.NDArray[np.uint8]] | None:

@@ -22,9 +22,9 @@ from querist.labels.book import Book
 from querist.labels.ledger import JsonlLedger
 from querist.labels.oracle import Query, SimulatedOracle
 from querist.learners.base import Learner, learners
-from querist.registry import describe
+from querist.registry import describe, digest
 from querist.seeds import Seed
-from querist.session.checkpoints import card_of
+from querist.session.checkpoints import card_of, remove
 from querist.session.desk import Desk
 from querist.session.setting import Setting
 
@@ -65,6 +65,7 @@ class Scorer(NamedTuple):
         scored: the dataset of the scored items.
         lesson: what it was trained on.
         seed: of the training.
+        room: where the training keeps what a kill would lose; None: nowhere.
     """
 
     learner: Learner
@@ -73,6 +74,12 @@ class Scorer(NamedTuple):
     scored: Dataset
     lesson: Lesson
     seed: int
+    room: Path | None = None
+
+    def forget(self) -> None:
+        """Delete what the training kept, for what it was wanted for is written."""
+        if self.room is not None:
+            remove(self.room)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -186,7 +193,14 @@ def refusal(lesson: Lesson, shared: Shared, count: int) -> str:
 
 
 def train_scorer(
-    lesson: Lesson, pool: Dataset, learner: Learner, encoder: Encoder, *, seed: int = 0, cache: Cache | None = None
+    lesson: Lesson,
+    pool: Dataset,
+    learner: Learner,
+    encoder: Encoder,
+    *,
+    seed: int = 0,
+    cache: Cache | None = None,
+    rooms: Path | None = None,
 ) -> Scorer:
     """Return a model trained on the labels of a lesson, before the items of a pool.
 
@@ -200,6 +214,7 @@ def train_scorer(
         encoder: of both, for learners on frozen features.
         seed: of encoder and training.
         cache: where features are kept.
+        rooms: folder in which a training that takes long has one of its own, to go on from there after a kill.
 
     Raises:
         UnmetNeedError: the learner reads other features.
@@ -211,14 +226,16 @@ def train_scorer(
     answers = SimulatedOracle(data.labels, lesson.ids).answer(Query(lesson.ids))
     labels: LabelArray = np.fromiter(answers.values(), dtype=np.int64, count=len(lesson.ids))
     r = len(lesson.ids)
+    depends = [setting.spec, data.fingerprint, learner.identity(), seed]
+    room = None if rooms is None else rooms / digest(depends)
     with single_threaded_blas():
         model = learner.fit(
             Fit(
                 labelled=setting.view(np.arange(r), labels), pool=setting.view(r + pool.pool),
-                seed=Seed(seed).child("scorer", data.name, "fit"),
+                seed=Seed(seed).child("scorer", data.name, "fit"), folder=room,
             )
         )  # fmt: skip
-    return Scorer(learner, model, setting, pool, lesson, seed)
+    return Scorer(learner, model, setting, pool, lesson, seed, room)
 
 
 def stored_scorer(
@@ -246,9 +263,7 @@ def stored_scorer(
             f"again, which takes moments: querist scorer SOURCE POOL --learner {describe(learner)['name']}."
         )
     data = _trained_on(card["spec"], source, folder)
-    lesson = Lesson(
-        data=data, ids=_bought(folder, card["round"]), split=f"bought by run {folder.parent.parent.name[:12]}"
-    )
+    lesson = Lesson(data=data, ids=_bought(folder, card), split=f"bought by run {folder.parent.parent.name[:12]}")
     lesson = against(lesson, pool, external_study=external_study)
     setting = Setting(joined(data, np.empty(0, np.int64), pool), "pixels")
     return Scorer(learner, learner.load(folder), setting, pool, lesson, int(card["spec"].get("seed", 0)))
@@ -271,12 +286,17 @@ def _trained_on(spec: Mapping[str, Any], source: Dataset | None, folder: Path) -
     return data
 
 
-def _bought(folder: Path, number: int) -> Ids:
+def _bought(folder: Path, card: Mapping[str, Any]) -> Ids:
     """Return the ids whose labels a model has seen, those for validation included."""
     ledger = folder.parent.parent / "ledger.jsonl"
     if not ledger.is_file():
         raise UsageError(f"there is no ledger beside {folder}, so nobody can tell on which labels it was trained.")
-    book = Book.replay(JsonlLedger(ledger))
+    book, number = Book.replay(JsonlLedger(ledger)), card["round"]
+    if book.spec != card["spec"] or book.round < number:
+        raise UsageError(
+            f"{ledger} is not the ledger of the run that kept {folder}, or not all of it, so nobody can tell on which "
+            "labels the model was trained. Copy both from the store of the study."
+        )
     return np.union1d(book.known(before=number)[0], book.known(validation=True)[0]).astype(np.int64)
 
 

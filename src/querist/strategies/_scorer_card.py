@@ -2,14 +2,20 @@
 
 import json
 import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from querist.errors import DataError
-from querist.files import file_digest
+from querist.files import file_digest, write_bytes
 
 FORMAT = "querist scorer 1"
 """What a card says of its format."""
+ANY_FORMAT = FORMAT.rstrip("0123456789")
+"""What the cards of all versions say of it, up to its number."""
+AGAIN = "Write both again: querist scorer."
 
 
 class ScorerCard(NamedTuple):
@@ -31,6 +37,50 @@ class ScorerCard(NamedTuple):
 def card_beside(path: Path) -> Path:
     """Return where the card of a file of outputs is: ``probs.json`` for ``probs.npy``."""
     return path.with_suffix(".json")
+
+
+def write_with_card(path: Path, card: Mapping[str, Any], write: Callable[[], object]) -> None:
+    """Write a file and the card that says which content it is of.
+
+    The card comes first, as one of no file yet: killed in between, there is never a file without a card, which would
+    look like one of unknown origin, nor an old card beside a new file. If the file cannot be written, the old card
+    stays.
+
+    Args:
+        path: of the file.
+        card: what it says, apart from format and content.
+        write: writes the file, whole or not at all.
+
+    Raises:
+        StoreError: one of them cannot be written.
+    """
+    beside = card_beside(path)
+    before = beside.read_bytes() if beside.is_file() else None
+    _write_card(beside, card, "")
+    try:
+        write()
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink() if before is None else write_bytes(beside, before)
+        raise
+    _write_card(beside, card, file_digest(path))
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file has a card of ``querist scorer``, be it damaged, and so may be replaced."""
+    with suppress(OSError):
+        return ANY_FORMAT.encode() in card_beside(path).read_bytes()
+    return False
+
+
+def classes_option(names: Sequence[str]) -> str:
+    """Return how ``querist select`` is told of classes, ready for a shell: by name, or how many where a list cannot be.
+
+    >>> classes_option(["cat", "big dog"]), classes_option(["red, dark", "red"])
+    ("--classes 'cat,big dog'", '--classes 2')
+    """
+    listed = all(name and name == name.strip() and "," not in name for name in names)
+    return f"--classes {shlex.quote(','.join(names)) if listed else len(names)}"
 
 
 def card_of(path: str) -> ScorerCard | None:
@@ -84,11 +134,21 @@ def read_card(path: Path) -> ScorerCard | None:
     if not path.is_file() or not (beside := card_beside(path)).is_file():
         return None
     try:
-        card: Any = json.loads(beside.read_bytes())
-    except (OSError, ValueError):
+        text = beside.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{beside}, which may say what {path} is, cannot be read: {error}. Make it readable."
+        ) from error
+    if ANY_FORMAT.encode() not in text:
         return None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    try:
+        card: Any = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{beside} is damaged: {error}. {AGAIN}") from error
+    if not isinstance(card, dict) or not str(card.get("format")).startswith(ANY_FORMAT):
         return None
+    if card["format"] != FORMAT:
+        raise DataError(f"{beside}: expected the format {FORMAT!r}, got {card['format']!r}. {AGAIN}")
     try:
         known = ScorerCard(
             str(card["trained_on"]), bool(card["external_study"]), tuple(map(str, card["classes"])),
@@ -96,10 +156,16 @@ def read_card(path: Path) -> ScorerCard | None:
         )  # fmt: skip
         held = str(card["file"])
     except (KeyError, TypeError) as error:
-        raise DataError(f"{beside} is damaged: {error!r} is missing. Write both again: querist scorer.") from error
+        raise DataError(f"{beside} is damaged: {error!r} is missing. {AGAIN}") from error
     if held != file_digest(path):
         raise DataError(
             f"{path} is not the file that {beside} is the card of. Write both again, querist scorer, or move the card "
-            "away and say by trained_on what the outputs come from."
+            "away and say by trained_on what the outputs come from, and by external_study=true if that saw labels of "
+            "this dataset."
         )
     return known
+
+
+def _write_card(beside: Path, card: Mapping[str, Any], held: str) -> None:
+    text = json.dumps({"format": FORMAT, **card, "file": held}, indent=1, allow_nan=False)
+    write_bytes(beside, text.encode())

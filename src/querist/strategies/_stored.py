@@ -11,7 +11,7 @@ import numpy.typing as npt
 from querist.arrays import Array, Ids, Rows, as_ids, require_finite, some
 from querist.errors import DataError
 from querist.files import require_file
-from querist.strategies._scorer_card import read_card
+from querist.strategies._scorer_card import classes_option, read_card
 
 MEMBERS = ("ids", "values")
 """What an .npz archive holds."""
@@ -96,10 +96,11 @@ def _advice(source: Path, found: tuple[int, ...], shape: tuple[int | None, ...])
     if not shape or shape[-1] is None or len(found) != 1 + len(shape) or found[-1] < 2:
         return ""
     card = read_card(source)
-    names = ",".join(card.classes) if card and len(card.classes) == found[-1] else str(found[-1])
+    named = () if card is None or len(card.classes) != found[-1] else card.classes
+    option = classes_option(named) if named else f"--classes {found[-1]}"
     return (
         f" Here {shape[-1]} classes are declared, the file has {found[-1]}: if it is right, declare them, by "
-        f"--classes {names} of querist select or by classes=(...) of the dataset."
+        f"{option} of querist select or by classes=(...) of the dataset."
     )
 
 

@@ -15,6 +15,7 @@ from querist.labels.events import QUERY
 from querist.labels.oracle import Query, SimulatedOracle
 from querist.seeds import Seed
 from querist.session.setting import Setting
+from querist.strategies._scorer_card import require_items
 from querist.studies.evaluations import LabelSet, split_off
 from querist.studies.plan import Run, plan_study
 from querist.studies.spec import StudySpec
@@ -144,7 +145,8 @@ def _sets_of(run: Run, store: Store, other: Setting | None) -> list[LabelSet]:
 
 
 def _ids_of(file: str, data: Dataset) -> Ids:
-    """The ids in a file, all of them in the pool."""
+    """The ids in a file, all of them in the pool; of a ranking of the whole dataset, those in the pool."""
+    require_items(file, data.manifest.key_fingerprint, data.classes, "querist evaluate")
     advice = (
         f"Ids are positions in {data.name!r}, counted from 0; it has {len(data.manifest):,} items, {len(data.pool):,} "
         "of them in the pool. Is it the dataset, with the split, that they were written for?"
@@ -163,7 +165,10 @@ def _ids_of(file: str, data: Dataset) -> Ids:
         raise DataError(f"{error} {advice}") from error
     if not len(ids):
         raise DataError(f"{file}: there are no ids in it.")
-    outside = ids[~np.isin(ids, data.pool)]
+    inside = np.isin(ids, data.pool)
+    outside = ids[~inside]
+    if len(ids) == len(data.manifest):  # nobody buys all there is: as a ranking, it has to name every item
+        return ids[inside]
     if len(outside):
         where = ", ".join(sorted({SPLITS[data.manifest.split[i]] for i in outside.tolist()}))
         raise DataError(
