@@ -200,3 +200,25 @@ def test_gains_summed_afresh_are_those_that_were_kept_up_to_date(monkeypatch):
         rows, gains = cover.greedy(np.ones(200, bool), tie, 20)
         outcomes.append((rows.tolist(), gains.tolist(), cover.gain_N.tolist(), cover.best_N.tolist()))
     assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("sampled", "tried"), [(1, 64), (4, 64), (32, 1)])
+def test_guesses_right_or_wrong_change_nothing(name, sampled, tried, monkeypatch):
+    x, n = clouds(600), 600
+    tie, open_ = Seed(3).key().hash(np.arange(n)), np.arange(n) >= 3
+    weight = np.where(np.arange(n) % 7 == 0, 0.0, np.random.default_rng(4).random(n))
+    plain = module.Coverage(x, KERNELS[name][0], np.arange(3), weight)
+    rows, gains = plain.greedy(open_, tie, 12)
+    for attribute, value in (("FEW", 0), ("RAISING", 0.0), ("SAMPLED", sampled), ("TRIED", tried)):
+        monkeypatch.setattr(module, attribute, value)
+    ahead = module.Coverage(x, KERNELS[name][0], np.arange(3), weight)
+    guess, _ = ahead._guess(open_, tie, 12)
+    assert len(guess) == module.DEEPEST
+    if sampled == 1:
+        assert guess[: len(rows)] == rows[: len(guess)].tolist()
+    again, same = ahead.greedy(open_, tie, 12)
+    assert again.tolist() == rows.tolist()
+    assert same.tolist() == gains.tolist()
+    assert ahead.gain_N.tolist() == plain.gain_N.tolist()
+    assert ahead.most == plain.most

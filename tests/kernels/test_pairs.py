@@ -38,7 +38,7 @@ def first_gains(x, name, weight, best):
     gain = np.zeros(len(x), np.int64)
     for start in range(0, len(x), 64):
         stop = min(start + 64, len(x))
-        pairs.first_gains(x, weight * pairs.UNIT, best * pairs.UNIT, *KERNELS[name], start, stop, gain)
+        pairs.first_gains(x, weight * pairs.UNIT, best[None] * pairs.UNIT, *KERNELS[name], start, stop, gain[None])
     return gain
 
 
@@ -64,7 +64,7 @@ def test_every_dimension_counts_also_where_far_blocks_are_left_early(d):
         (top_hat(delta), squared(x) < delta**2),
     ):
         gain = np.zeros(150, np.int64)
-        pairs.first_gains(x, np.full(150, pairs.UNIT), np.zeros(150), *similarity, 0, 150, gain)
+        pairs.first_gains(x, np.full(150, pairs.UNIT), np.zeros((1, 150)), *similarity, 0, 150, gain[None])
         np.testing.assert_allclose(gain / pairs.UNIT, expected.sum(axis=0), atol=150 * 2.0**-40)
 
 
@@ -72,7 +72,7 @@ def test_every_dimension_counts_also_where_far_blocks_are_left_early(d):
 def test_gaussian_is_accurate_for_any_width_and_exactly_one_at_no_distance(sigma):
     x = points(100) * np.float32(3)
     gain = np.zeros(100, np.int64)
-    pairs.first_gains(x, np.full(100, pairs.UNIT), np.zeros(100), *gaussian(sigma), 0, 100, gain)
+    pairs.first_gains(x, np.full(100, pairs.UNIT), np.zeros((1, 100)), *gaussian(sigma), 0, 100, gain[None])
     with np.errstate(over="ignore"):
         expected = np.exp(-squared(x) / sigma / sigma).sum(axis=0)
     np.testing.assert_allclose(gain / pairs.UNIT, expected, atol=100 * 2.0**-40)
@@ -232,3 +232,20 @@ def test_N9_distances_on_the_limit_are_decided_in_float64():
     expected = np.flatnonzero(np.array([sum(float(v) ** 2 for v in row) for row in x]) < limit)
     assert set(near.tolist()) == set(expected.tolist()) - {0}
     assert 0 < len(near) < 301
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("n", SIZES)
+def test_several_coverages_at_once_have_the_gains_of_each(name, n):
+    x, rng = points(n), np.random.default_rng(6)
+    weight = np.where(rng.random(n) < 0.2, 0.0, rng.random(n)) * pairs.UNIT
+    best = np.rint(np.sort(0.4 * rng.random((3, n)), axis=0) * pairs.UNIT)
+    best[0] = 0.0
+    gain = np.zeros((3, n), np.int64)
+    for start in range(0, n, 64):
+        pairs.first_gains(x, weight, best, *KERNELS[name], start, min(start + 64, n), gain)
+    for level in range(3):
+        alone = np.zeros((1, n), np.int64)
+        for start in range(0, n, 64):
+            pairs.first_gains(x, weight, best[level : level + 1], *KERNELS[name], start, min(start + 64, n), alone)
+        assert gain[level].tolist() == alone[0].tolist()

@@ -61,6 +61,7 @@ def median_distance(x_n_d: Array) -> float:
     x_n_d = x_n_d.astype(np.float64)
     square_n = np.square(x_n_d).sum(axis=1)
     gap_n_n = square_n[:, None] + square_n - 2.0 * (x_n_d @ x_n_d.T)
-    gap = gap_n_n[np.triu_indices(len(x_n_d), 1)]
-    apart = gap[gap > 1e-10 * float(square_n.max(initial=0.0))]
-    return float(np.median(np.sqrt(apart))) if len(apart) else 0.0
+    gap_n_n[np.tri(len(x_n_d), dtype=bool)] = 0.0  # every pair once
+    apart = gap_n_n[gap_n_n > 1e-10 * float(square_n.max(initial=0.0))]
+    middle = [(len(apart) - 1) // 2, len(apart) // 2]
+    return float(np.sqrt(np.partition(apart, middle)[middle]).mean()) if len(apart) else 0.0

@@ -25,6 +25,18 @@ SHARE = 4 * pairs.LANES
 AFRESH = 0.3
 """Share of risen rows from which all gains are summed afresh: that looks at every pair once, and no more than once."""
 
+FEW = 2**13
+"""Rows up to which looking ahead costs more than it saves."""
+
+SAMPLED = 32
+"""One of so many rows is looked at to guess which picks come first."""
+
+TRIED = 16
+"""Rows whose gains over all rows are compared for every guess."""
+
+DEEPEST, RAISING = 8, 0.08
+"""The most guesses, and the share of rows that a pick must raise to be worth guessing."""
+
 COMPARING = "comparing rows"
 """What a pass over all pairs of rows is called when it tells its progress."""
 
@@ -81,6 +93,10 @@ def greedy_cover(
     so picks depend on nothing but the arguments. Time O(N^2 d) once, then in proportion to the rows each pick covers
     better; memory O(N).
 
+    The first picks cover most rows better, and each would cost another look at most pairs. So they are guessed from a
+    sample of the rows, and the one look at all pairs sums the gains before and after each of the guesses: a guess that
+    has the largest gain is the pick. Wrong guesses cost time alone.
+
     Args:
         x_N_d: points.
         similarity: what covers, and how well.
@@ -101,8 +117,8 @@ class Coverage:
 
     Attributes:
         best_N: coverage of every row, in whole multiples of `unit`.
-        gain_N: what each row would add, int64, in the same multiples.
         unit: what 1 counts.
+        most: what no choice of rows could have added more than when `greedy` began.
     """
 
     def __init__(self, x_N_d: Array, similarity: Similarity, centres: Rows, weight_N: Array | None = None) -> None:
@@ -111,31 +127,41 @@ class Coverage:
         # A power of two, so that weights of few bits stay exact and what adds up to the same is tied.
         most = 1.0 if weight_N is None else 2.0 ** ceil(log2(float(weight_N.max(initial=0.0)) or 1.0))
         share_N = np.ones(N) if weight_N is None else weight_N.astype(np.float64) / most
+        self.most = 0.0
         self.unit, self._weight_N = most / pairs.UNIT, share_N * pairs.UNIT
-        self.best_N, self.gain_N = np.zeros(N), np.zeros(N, np.int64)
+        self.best_N = np.zeros(N)
+        self._gain_N: npt.NDArray[np.int64] | None = None
+        self._is_sampled = 2 * np.count_nonzero(self._weight_N) < N
         for centre in centres:
             rows, value = self.risen(int(centre), self.best_N)
             self.best_N[rows] = value
 
-        counted = np.flatnonzero(self._weight_N > 0.0)
-        self._is_sampled = 2 * len(counted) < N
-        if self._is_sampled:
-            # From all as well covered as can be, where nothing gains, to where they are.
-            self.move(counted, np.rint(self._weight_N[counted]), self.best_N[counted])
-        else:
-            self._sum_gains()
+    @property
+    def gain_N(self) -> npt.NDArray[np.int64]:  # noqa: N802 - axis letters
+        """What each row would add, int64, in whole multiples of `unit`; summed when first asked for."""
+        gain_N = self._gain_N
+        if gain_N is None:
+            gain_N = self._gain_N = (
+                np.zeros(len(self._x), np.int64) if self._is_sampled else self._sum_gains(self.best_N[None])[0]
+            )
+            if self._is_sampled:
+                # From all as well covered as can be, where nothing gains, to where they are.
+                counted = np.flatnonzero(self._weight_N)
+                self.move(counted, np.rint(self._weight_N[counted]), self.best_N[counted])
+        return gain_N
 
-    def _sum_gains(self) -> None:
-        """Sum the gains of all rows from nothing. Sums are exact, so the outcome is that of any number of moves."""
-        N = len(self._x)
-        self.gain_N[:] = 0
+    def _sum_gains(self, best_k_N: Array) -> npt.NDArray[np.int64]:
+        """Return the gains of all rows over each of k coverages, ``(k, N)``: exact, as any moves leave them."""
+        gain_k_N = np.zeros(best_k_N.shape, np.int64)
 
         def first_gains(block: slice) -> None:
-            own_N = np.zeros(N, np.int64)
-            pairs.first_gains(self._x, self._weight_N, self.best_N, *self._similarity, block.start, block.stop, own_N)
-            self._gather(own_N)
+            own_k_N = np.zeros_like(gain_k_N)
+            pairs.first_gains(self._x, self._weight_N, best_k_N, *self._similarity, block.start, block.stop, own_k_N)
+            with self._lock:
+                np.add(gain_k_N, own_k_N, out=gain_k_N)
 
-        each_block(first_gains, N, stretch(N), what=COMPARING)
+        each_block(first_gains, len(self._x), stretch(len(self._x)), what=COMPARING)
+        return gain_k_N
 
     def largest_gains(self, open_N: Bools, b: int) -> float:
         """Return the sum of the `b` largest gains of open rows: no `b` of them add more together."""
@@ -149,17 +175,61 @@ class Coverage:
         open_N = open_N.copy()
         picked: list[int] = []
         gain: list[int] = []
+        guess, best_k_N, gain_k_N = [], self.best_N[None], None
+        if self._gain_N is None and not self._is_sampled:
+            guess, best_k_N = self._guess(open_N, tie_N, b)
+            gain_k_N = self._sum_gains(best_k_N)
+            self._gain_N = gain_k_N[0]
+        self.most = self.largest_gains(open_N, b)
         while len(picked) < b:
-            if picked:
-                self.add(picked[-1], b - len(picked))
             row = int(pairs.largest(self.gain_N, open_N, tie_N))
             if row < 0 or self.gain_N[row] <= 0:
                 break
             open_N[row] = False
             picked.append(row)
             gain.append(int(self.gain_N[row]))
-            tell("picking", len(picked), b)
+            step = len(picked)
+            tell("picking", step, b)
+            if gain_k_N is not None and picked == guess[:step]:
+                self.best_N, self._gain_N = best_k_N[step].copy(), gain_k_N[step].copy()
+            elif step < b:
+                self.add(row, b - step)
         return np.array(picked, np.intp), np.array(gain, np.float64) * self.unit
+
+    def _guess(self, open_N: Bools, tie_N: Hashes, b: int) -> tuple[list[int], Array]:
+        """Return likely first picks, fewer than `b`, and the coverage before and after each, ``(picks + 1, N)``.
+
+        Of the rows that gain most over a sample, the one that gains most over all; as long as that raises many rows.
+        """
+        N, before_N, guess = len(self._x), self.best_N, []
+        best_k_N, open_N = [before_N], open_N.copy()
+        is_part_N = np.zeros(N, bool)
+        is_part_N[np.flatnonzero(self._weight_N)[::SAMPLED]] = True
+        part = np.flatnonzero(is_part_N)
+        if N > FEW and b > 1:
+            self.best_N, self._gain_N = before_N.copy(), np.zeros(N, np.int64)
+            self.move(part, np.rint(self._weight_N[part]), before_N[part])
+            while len(guess) < min(b - 1, DEEPEST) and open_N.any():
+                row, rows, new = self._best_tried(open_N, tie_N)
+                if len(rows) < RAISING * N:
+                    break
+                sampled, old = is_part_N[rows], self.best_N[rows]
+                self.best_N[rows], open_N[row] = new, False
+                self.move(rows[sampled], old[sampled], new[sampled])
+                guess.append(row)
+                best_k_N.append(self.best_N.copy())
+            self.best_N, self._gain_N = before_N, None
+        return guess, np.array(best_k_N)
+
+    def _best_tried(self, open_N: Bools, tie_N: Hashes) -> tuple[int, Rows, Array]:
+        """Return the row that gains most over all rows, of some with large present gains, and what it covers better."""
+        tried = np.flatnonzero(open_N)
+        if len(tried) > TRIED:
+            tried = tried[np.argpartition(self.gain_N[tried], len(tried) - TRIED)[-TRIED:]]
+        raised = {int(row): self.risen(int(row), self.best_N) for row in tried}
+        gain = {row: int((new - self.best_N[rows]).astype(np.int64).sum()) for row, (rows, new) in raised.items()}
+        best = min(gain, key=lambda row: (-gain[row], tie_N[row]))
+        return best, *raised[best]
 
     def add(self, row: int, left: int) -> None:
         """Cover by `row` too; about `left` picks will follow."""
@@ -167,7 +237,7 @@ class Coverage:
         old = self.best_N[rows]
         self.best_N[rows] = new
         if len(rows) > AFRESH * len(self._x) and not self._is_sampled:
-            self._sum_gains()
+            self._gain_N = self._sum_gains(self.best_N[None])[0]
             return
         listed = self._lists.listed(rows)
         self._lists.walk(rows[listed], old[listed], new[listed], self.gain_N)
@@ -197,16 +267,13 @@ class Coverage:
                 if lasting:
                     with self._lock:
                         self._lists.keep(rows[part], *scratch)
-            self._gather(own_N)
+            with self._lock:
+                np.add(self.gain_N, own_N, out=self._gain_N)
 
         if len(rows) > SHARE:
             each_block(work, len(rows), SHARE)
         elif len(rows):
             work(slice(0, len(rows)))
-
-    def _gather(self, own_N: npt.NDArray[np.int64]) -> None:
-        with self._lock:
-            self.gain_N += own_N
 
     def risen(self, row: int, above_N: Array) -> tuple[Rows, Array]:
         """Return the rows that `row` covers better than `above_N`, and how well."""

@@ -109,38 +109,44 @@ def _pack(x_N_d, rows, first, lanes_d_m):
 
 
 @jit
-def first_gains(x_N_d, weight_N, best_N, kind, scale, far, start, stop, gain_N):
-    """Add to `gain_N` what covering by each row improves, over the pairs of rows ``start..stop`` with later ones.
+def first_gains(x_N_d, weight_N, best_k_N, kind, scale, far, start, stop, gain_k_N):
+    """Add to `gain_k_N` what covering by each row improves, over the pairs of rows ``start..stop`` with later ones.
 
-    ``gain_c = sum_n max(0, rint(weight_n * k(n, c)) - best_n)`` when the ranges of all calls together cover all rows;
-    `start` is a multiple of `LANES`.
+    ``gain_kc = sum_n max(0, rint(weight_n * k(n, c)) - best_kn)`` when the ranges of all calls together cover all rows;
+    `start` is a multiple of `LANES`. Every pair is looked at once for all of the k coverages.
     """
-    N, d = x_N_d.shape
-    lanes_d_m, gap_4_m, like_m, sum_m = np.zeros((d, LANES)), np.empty((4, LANES)), np.empty(LANES), np.empty(LANES)
-    weight_m, best_m = np.empty(LANES), np.empty(LANES)
-    every = np.arange(N)
+    (N, d), K = x_N_d.shape, len(best_k_N)
+    lanes_d_m, gap_4_m, like_m = np.zeros((d, LANES)), np.empty((4, LANES)), np.empty(LANES)
+    sum_k_m, best_k_m = np.empty((K, LANES)), np.empty((K, LANES))
+    weight_m, other_m, every = np.empty(LANES), np.empty(LANES), np.arange(N)
     for first in range(start, stop, LANES):
         held = _pack(x_N_d, every, first, lanes_d_m)
-        weight_m[:], best_m[:] = 0.0, 0.0
-        weight_m[:held], best_m[:held] = weight_N[first : first + held], best_N[first : first + held]
+        weight_m[:], best_k_m[:] = 0.0, 0.0
+        weight_m[:held], best_k_m[:, :held] = weight_N[first : first + held], best_k_N[:, first : first + held]
         for part in range(first, N, _FLUSH):
             last = min(part + _FLUSH, N) - 1
-            sum_m[:] = 0.0
+            sum_k_m[:] = 0.0
             for c in range(part, last + 1, 4):
                 if not _gaps(x_N_d, c, min(c + 1, last), min(c + 2, last), min(c + 3, last), lanes_d_m, far, gap_4_m):
                     continue
                 for row in range(c, min(c + 4, last + 1)):
                     _similar(gap_4_m[row - c], kind, scale, like_m)
-                    total = 0.0
+                    later, weight = row >= first + LANES, weight_N[row]
                     for i in range(LANES):
-                        total += max(np.rint(weight_m[i] * like_m[i]) - best_m[i], 0.0)
-                    gain_N[row] += np.int64(total)
-                    if row >= first + LANES:
-                        weight, best = weight_N[row], best_N[row]
+                        other_m[i] = np.rint(weight * like_m[i])
+                        like_m[i] = np.rint(weight_m[i] * like_m[i])
+                    for k in range(K):
+                        best_m, total = best_k_m[k], 0.0
                         for i in range(LANES):
-                            sum_m[i] += max(np.rint(weight * like_m[i]) - best, 0.0)
-            for i in range(held):
-                gain_N[first + i] += np.int64(sum_m[i])
+                            total += max(like_m[i] - best_m[i], 0.0)
+                        gain_k_N[k, row] += np.int64(total)
+                        if later:
+                            best, sum_m = best_k_N[k, row], sum_k_m[k]
+                            for i in range(LANES):
+                                sum_m[i] += max(other_m[i] - best, 0.0)
+            for k in range(K):
+                for i in range(held):
+                    gain_k_N[k, first + i] += np.int64(sum_k_m[k, i])
 
 
 @jit

@@ -111,8 +111,8 @@ def assigned(x_N_d: Array, similarity: Similarity, centres: Rows) -> tuple[Rows,
 
 def _greedy(coverage: Coverage, open_N: Bools, tie_N: Hashes, b: int) -> tuple[Rows, Array, float]:
     """Return picks, their gains, and what no choice of `b` open rows can add more than."""
-    most = coverage.largest_gains(open_N, b)
     rows, gain = coverage.greedy(open_N, tie_N, b)
+    most = coverage.most
     if b and len(rows) == b:
         coverage.add(int(rows[-1]), 0)
     return rows, gain, min(most, most_possible(float(gain.sum()), coverage.largest_gains(open_N, b), b))
