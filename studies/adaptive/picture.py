@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 GROUPS = {
     "development": ("digits", "mnist", "fashion", "cifar10", "uc-merced", "magnetic-tile", "brain-mri"),
     "stress": ("label-noise", "outliers", "weak-features", "long-tail", "near-copies"),
-    "5,000 pool items": ("cifar10-5000", "mnist-5000", "fashion-5000"),
+    "larger pools": ("cifar10-5000", "mnist-5000", "fashion-5000", "mnist-20000", "fashion-20000"),
 }
 CLASSES = {"uc-merced": 21, "magnetic-tile": 6, "brain-mri": 4}
 ARMS = ("adaptive", "uherding", "max_herding", "typiclust", "badge", "margin")
