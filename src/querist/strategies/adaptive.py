@@ -43,8 +43,8 @@ class Adaptive(Covering):
     It is UHerding without a radius that collapses: theirs is the least distance between labelled rows.
 
     Use when: you do not want to choose; it works without labels, at every budget measured, and with any learner.
-    Avoid when: many answers are wrong (at 20 % label noise `uherding` ends higher), or nothing but the last budget
-    counts: there `margin` is as good and simpler.
+    Avoid when: nothing but the last budget counts: there `margin` is as good and simpler, and with 20 % wrong answers
+    `uherding` ends higher, though it is worse until then.
     Pitfalls: it needs features that mean something; where accuracy rises, the recall of rare classes can fall.
 
     Attributes:
